@@ -1,0 +1,1 @@
+//! door: whose turn it is and what to say

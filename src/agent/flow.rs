@@ -1,0 +1,436 @@
+//! data: every message the rooms exchange, left to right
+//!
+//! ```text
+//!            asks                                    floor: latest, from the dialogue to every room
+//!    ┌─────────────────────────┐         ┌──────────┬───────────┬───────────┐
+//!    │                         ▼         │          ▼           ▼           ▼
+//! transport ─mic─► hearing ─heard─► dialogue ─say─► voice ─speech─► stage ─sound─► transport
+//!                                        ▲            └─script─► avatar ◄─cue─┤ └picture► transport
+//!                                        └───────────── progress ─────────────┘
+//! notices: every room ─► transport.      settings: latest, transport ─► every room.
+//! ```
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use crate::media::picture::I420;
+use crate::media::sound::{Frame, Pcm};
+use crate::media::time::{MediaTime, Samples};
+
+// ------------------------------------------------------------------------------------------------ turns
+
+/// One reply of the agent. Minted only by `dialogue/turn.rs`, rising; stale work carries an old number and is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TurnId(pub u64);
+
+/// The id of a conversation item on the wire (`item_…`). Minted by the protocol core (or given by the client).
+pub type ItemId = Arc<str>;
+
+// ------------------------------------------------------------------------------------------------ transport → hearing
+
+/// What the caller's side sends, in order.
+#[derive(Clone, Debug)]
+pub enum Mic {
+    /// One Opus packet. `media_time` is its RTP time on the 48 kHz clock since the first packet of the call.
+    Packet { seq: u64, media_time: Samples<48_000>, arrival: Instant, bytes: Bytes },
+    /// End the user's turn here (manual mode).
+    Commit,
+    /// Forget what was heard since the last commit.
+    Clear,
+}
+
+// ------------------------------------------------------------------------------------------------ transport → dialogue
+
+/// What the caller asks of the dialogue.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ask {
+    /// `response.create`. Without instructions in an empty conversation: the voice's greeting, word for word.
+    Respond(Respond),
+    /// `response.cancel`, and `output_audio_buffer.clear` (which also silences what still plays).
+    Cancel,
+    /// The client says that it has heard only `played` of the item's sound.
+    Truncate { item: ItemId, played: MediaTime },
+    /// A message that the client adds to the conversation.
+    Item { id: ItemId, after: Option<ItemId>, role: Role, text: String },
+    /// Forget an item.
+    Delete { item: ItemId },
+    /// Answered by [`Fact::Retrieved`].
+    Retrieve { item: ItemId },
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Respond {
+    /// Replaces the persona's instructions for this one response.
+    pub instructions: Option<String>,
+    pub max_output_tokens: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    System,
+    User,
+    Assistant,
+}
+
+// ------------------------------------------------------------------------------------------------ settings
+
+/// What the caller may change while the call runs: the latest, from the transport to every room.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Rises with every change; asks and mic are ordered against it by the transport.
+    pub revision: u64,
+    /// The person (voice + persona + face): a name in voices.yaml.
+    pub person: String,
+    /// `session.instructions`, when the client gave any: replaces the persona's.
+    pub instructions: Option<String>,
+    pub turn_detection: Option<TurnDetection>,
+    pub max_output_tokens: Option<u32>,
+    /// Output speed, 0.25–1.5.
+    pub speed: f32,
+    /// Which extensions the client asked for.
+    pub include: Include,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TurnDetection {
+    /// VAD probability above which a chunk counts as speech, 0–1.
+    pub threshold: f32,
+    pub prefix_padding_ms: u32,
+    /// Silence in microphone media time that ends a turn.
+    pub silence_duration_ms: u32,
+    /// Answer by itself when the turn ends.
+    pub create_response: bool,
+    /// Speech of the user pauses, then cuts the agent.
+    pub interrupt_response: bool,
+}
+
+impl Default for TurnDetection {
+    fn default() -> Self {
+        Self {
+            threshold: 0.5,
+            prefix_padding_ms: 300,
+            silence_duration_ms: 500,
+            create_response: true,
+            interrupt_response: true,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Include {
+    pub state: bool,
+    pub captions: bool,
+    pub trace: bool,
+}
+
+// ------------------------------------------------------------------------------------------------ hearing → dialogue
+
+/// What was heard. Times are microphone media time since the start of the call.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Heard {
+    /// The VAD heard ~90 ms of speech; it began at `at`.
+    SpeechStarted { at: Samples<16_000> },
+    /// The words so far; the first `stable` of them will not change.
+    Partial { text: String, stable: usize },
+    /// The user has been silent for a moment (~100 ms), since `at`.
+    SpeechPaused { at: Samples<16_000> },
+    /// The final text, should this pause be the end of the turn: starts speculation.
+    Hypothesis { text: String },
+    /// The pause was long enough (or the client committed): `text` is what was said, `at` is where speech ended.
+    TurnEnded { text: String, at: Samples<16_000>, ears: EarTrace },
+}
+
+/// When things happened while a turn was heard: timings travel with the work. Wall clock of this process.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EarTrace {
+    /// The arrival of the packet in which the speech ended, as far as the clock can tell.
+    pub speech_ended: Instant,
+    /// The endpoint decided.
+    pub decided: Instant,
+    /// The final transcript was there.
+    pub transcribed: Instant,
+}
+
+// ------------------------------------------------------------------------------------------------ dialogue → voice
+
+/// One turn to be spoken: the dialogue hangs up (drops the sender) after [`Say::End`], or earlier to abandon it.
+#[derive(Debug)]
+pub struct Utterance {
+    pub turn: TurnId,
+    pub voice: VoiceChoice,
+    pub words: mpsc::Receiver<Say>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct VoiceChoice {
+    /// The TTS engine's name of the voice.
+    pub voice: String,
+    pub speed: f32,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Say {
+    /// One word as it should be shown, with its punctuation, without spaces around.
+    Word(String),
+    /// A clause ends here: what was said so far can be spoken.
+    Boundary,
+    /// The text is complete.
+    End,
+}
+
+// ------------------------------------------------------------------------------------------------ voice → stage, avatar
+
+/// One turn as sound: the voice hangs up after the chunk whose `end` is set, or earlier when it failed.
+#[derive(Debug)]
+pub struct Recital {
+    pub turn: TurnId,
+    pub speech: mpsc::Receiver<Arc<Speech>>,
+}
+
+/// A piece of a turn's sound, with the words and phones that begin in it. Times count from the start of the turn's sound.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Speech {
+    pub turn: TurnId,
+    /// Where `pcm` begins in the turn. Pieces are contiguous.
+    pub at: MediaTime,
+    pub pcm: Pcm<24_000>,
+    pub words: Vec<WordTime>,
+    pub phones: Vec<PhoneTime>,
+    /// The last piece (its `pcm` may be empty).
+    pub end: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct WordTime {
+    pub text: String,
+    pub start: MediaTime,
+    pub stop: MediaTime,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct PhoneTime {
+    /// IPA; `""` or punctuation for a pause.
+    pub ipa: String,
+    pub start: MediaTime,
+    pub stop: MediaTime,
+}
+
+// ------------------------------------------------------------------------------------------------ stage → transport, avatar
+
+/// What leaves the stage, one frame every 20 ms.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Sound {
+    /// `media_time` counts from the start of the call; `turn` is `None` for silence.
+    Frame { turn: Option<TurnId>, media_time: MediaTime, pcm: Frame },
+    /// The turn has been played, cut or abandoned: nothing of it follows. Never shed.
+    End { turn: TurnId },
+}
+
+/// Which moment to draw, on the video grid: start + n / fps. Latest wins.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cue {
+    pub media_time: MediaTime,
+    /// The turn whose speech is heard at that moment, and the position in it.
+    pub speech: Option<(TurnId, MediaTime)>,
+    pub level: Level,
+    pub mood: Mood,
+}
+
+/// A picture to be shown at `media_time`.
+#[derive(Clone, Debug)]
+pub struct Picture {
+    pub media_time: MediaTime,
+    pub image: Image,
+}
+
+#[derive(Clone, Debug)]
+pub enum Image {
+    Raw(Arc<I420>),
+    /// A worker's own VP8 frame, passed through.
+    Encoded {
+        vp8: Bytes,
+        keyframe: bool,
+    },
+}
+
+// ------------------------------------------------------------------------------------------------ floor, progress
+
+/// Whose turn it is: minted only by `dialogue/turn.rs`. Rooms accept work of `now` and `next`; the stage plays only `now`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Floor {
+    pub now: Option<TurnId>,
+    /// Held behind the gate: made ready, never heard, never an event, until it becomes `now`.
+    pub next: Option<TurnId>,
+    pub level: Level,
+    pub mood: Mood,
+}
+
+impl Floor {
+    /// Whether work of `turn` is still wanted by anybody.
+    pub fn wants(&self, turn: TurnId) -> bool {
+        self.now == Some(turn) || self.next == Some(turn)
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Level {
+    #[default]
+    Full,
+    /// The voice has faded out within one frame and its position stands still.
+    Paused,
+    /// Nothing more of `now` will be heard.
+    Cut,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Mood {
+    #[default]
+    Idle,
+    Listening,
+    Thinking,
+    Speaking,
+}
+
+/// What was really played, of the last two turns: the latest, from the stage to the dialogue.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Progress {
+    pub turns: Vec<Played>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Played {
+    pub turn: TurnId,
+    /// Words whose sound has begun to leave, in order.
+    pub words: Vec<WordTime>,
+    /// How much of the turn's sound has left.
+    pub played: MediaTime,
+    /// When its first frame left, on this process's clock.
+    pub first_sound: Option<Instant>,
+    pub ended: Option<Ended>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// To the last sample.
+    Complete,
+    /// The floor went to somebody else.
+    Cut,
+    /// The voice hung up in the middle.
+    Failed,
+}
+
+// ------------------------------------------------------------------------------------------------ notices → transport
+
+/// A fact for the caller. The protocol core holds those of the floor's `next` until the floor decides.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Notice {
+    pub turn: Option<TurnId>,
+    pub fact: Fact,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fact {
+    // hearing
+    SpeechStarted {
+        at: Samples<16_000>,
+    },
+    SpeechStopped {
+        at: Samples<16_000>,
+    },
+    /// The user's turn is over and becomes an item. Published by hearing at the end of the turn, before its transcript.
+    Committed,
+    /// The words so far of the turn being spoken or just committed.
+    Transcript {
+        text: String,
+        stable: usize,
+    },
+    /// The final words of the turn last committed; `heard` is its length.
+    Transcribed {
+        text: String,
+        heard: Samples<16_000>,
+    },
+    TranscriptionFailed {
+        message: String,
+    },
+    // dialogue
+    /// The agent begins to answer (turn is set).
+    ReplyStarted,
+    /// A piece of the reply's text, with its leading space: what will be said.
+    ReplyText {
+        delta: String,
+    },
+    /// The reply's text is complete, or was ended.
+    ReplyDone {
+        outcome: Outcome,
+        usage: Usage,
+    },
+    Retrieved {
+        item: ItemId,
+        text: Option<String>,
+    },
+    /// Which engine failed and how: an `error` event that ends nothing by itself.
+    Trouble {
+        fault: Fault,
+        message: String,
+    },
+    /// The dialogue has said goodbye: the call ends when it has been played.
+    Goodbye,
+    // stage
+    AudioStarted,
+    AudioStopped,
+    /// The turn was cut after `played`; `words` were heard.
+    AudioCleared {
+        played: MediaTime,
+        words: usize,
+    },
+    /// Words whose sound has begun (extension `visavis.captions`).
+    Captions {
+        words: Vec<WordTime>,
+    },
+    /// The mood of the floor (extension `visavis.state`).
+    State {
+        mood: Mood,
+    },
+    /// The segments of one turn (extension `visavis.trace`), all from the end of the user's speech.
+    Trace(Trace),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Completed,
+    /// Cut by the user's speech.
+    Interrupted,
+    /// Cancelled by the client.
+    Cancelled,
+    /// Stopped at the token limit.
+    Incomplete,
+    Failed,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub input_tokens: u32,
+    pub output_tokens: u32,
+}
+
+/// Whose fault: mapped in one table to HTTP status, close code, log level, metric label and retry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fault {
+    Caller,
+    Busy,
+    Engine,
+    Bug,
+}
+
+/// Milliseconds from the end of the user's speech (or from the ask, when nobody spoke) to each fact.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Trace {
+    pub decided_ms: f32,
+    pub transcribed_ms: f32,
+    pub first_token_ms: f32,
+    pub first_sound_ready_ms: f32,
+    pub first_sound_ms: f32,
+}

@@ -1,0 +1,1 @@
+//! door: a caller's sound becomes words and pauses

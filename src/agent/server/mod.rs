@@ -1,0 +1,1 @@
+//! door: the front desk: admits calls, answers HTTP, owns the media port

@@ -1,0 +1,1 @@
+//! door: lays the rooms of one call in a row, and ends them

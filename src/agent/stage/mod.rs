@@ -1,0 +1,1 @@
+//! door: performs sound and picture on one clock

@@ -1,0 +1,2 @@
+//! door: datagrams and events on one side, the session's language on the other
+pub mod realtime;

@@ -1,0 +1,1 @@
+//! door: the cores of the OpenAI Realtime protocol, shared by every transport

@@ -1,0 +1,1 @@
+//! door: words become speech, seconds ahead

@@ -1,0 +1,1 @@
+//! door: the only reader of configuration: files, environment, flags

@@ -1,0 +1,1 @@
+//! data: what a model must be able to do to be served

@@ -1,0 +1,1 @@
+//! door: deterministic engines behind the same doors, for tests and load

@@ -1,0 +1,1 @@
+//! door: a talking head drawn from one file: lips, animator, portrait

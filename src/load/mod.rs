@@ -1,0 +1,1 @@
+//! door: the callers: synthetic people who know only the public protocols

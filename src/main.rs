@@ -1,0 +1,2 @@
+//! door: the command line
+fn main() {}

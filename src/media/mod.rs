@@ -1,0 +1,8 @@
+//! door: sound, picture and time, with their units in the types; the codecs
+//!
+//! A leaf: it knows nothing of calls, models or sockets. [`time`] counts in samples, [`sound`] carries them, [`picture`]
+//! is what an encoder eats. Nothing here touches a clock.
+
+pub mod picture;
+pub mod sound;
+pub mod time;

@@ -1,0 +1,1 @@
+//! door: finds ONNX Runtime, keeps its one environment, and runs the small models that hearing needs

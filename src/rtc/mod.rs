@@ -1,0 +1,1 @@
+//! door: a WebRTC endpoint without sockets, and the router that shares one port among many

@@ -1,0 +1,10 @@
+//! door: the only room that spawns, sleeps, owns threads, child processes or lanes
+//!
+//! [`scope`] owns the tasks of a session and reports how they ended; [`lane`] joins rooms, bounded and measured;
+//! [`pool`] is where DSP runs; [`clock`] is the one place that reads the time, so that tests can pause it.
+
+pub mod clock;
+pub mod lane;
+pub mod pool;
+pub mod scope;
+pub mod thread;

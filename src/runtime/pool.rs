@@ -1,0 +1,151 @@
+//! io: where DSP runs: a fixed set of named threads with two classes, sound before picture
+//!
+//! A job owns its state and gives it back with its result, so the load balances and nothing is shared. Each job is
+//! measured against the time it is allowed.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::thread;
+pub use crate::metrics::Class;
+use crate::metrics::Metrics;
+
+/// A handle to the threads. The threads end when the last handle goes.
+#[derive(Clone)]
+pub struct Pool(Arc<Owner>);
+
+struct Owner {
+    shared: Arc<Shared>,
+    metrics: Metrics,
+}
+
+struct Shared {
+    queues: Mutex<Queues>,
+    arrived: Condvar,
+}
+
+#[derive(Default)]
+struct Queues {
+    sound: VecDeque<Job>,
+    picture: VecDeque<Job>,
+    closed: bool,
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// The job panicked (its state is lost) or the pool is at its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PoolError {
+    #[error("the work panicked")]
+    Panicked,
+    #[error("{MAX_QUEUED} pieces of work already wait")]
+    Full,
+}
+
+impl Pool {
+    /// `threads` threads, at least one.
+    pub fn new(threads: usize, metrics: Metrics) -> Self {
+        let shared = Arc::new(Shared { queues: Mutex::default(), arrived: Condvar::new() });
+        for n in 0..threads.max(1) {
+            let shared = shared.clone();
+            thread::spawn(&format!("dsp-{n}"), 0, move || work(&shared));
+        }
+        Self(Arc::new(Owner { shared, metrics }))
+    }
+
+    /// Runs `job` on a thread of the pool. `allowed` is how long it may take to be on time: the share that it really
+    /// took goes to the metric of its class. Dropping the future lets a job that has begun finish for nobody.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        class: Class,
+        allowed: Duration,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, PoolError> {
+        let (done, result) = oneshot::channel();
+        let metrics = self.0.metrics.clone();
+        let job = Box::new(move || {
+            let began = Instant::now();
+            if let Ok(value) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job)) {
+                metrics.pool_load(class, began.elapsed().as_secs_f64() / allowed.as_secs_f64().max(1e-9));
+                // Nobody waits any more: the value goes with it.
+                let _ = done.send(value);
+            }
+        });
+        {
+            let mut queues = self.0.shared.queues.lock().expect("no holder of this lock can panic");
+            let queue = match class {
+                Class::Sound => &mut queues.sound,
+                Class::Picture => &mut queues.picture,
+            };
+            if queue.len() >= MAX_QUEUED {
+                return Err(PoolError::Full);
+            }
+            queue.push_back(job);
+        }
+        self.0.shared.arrived.notify_one();
+        result.await.map_err(|_| PoolError::Panicked)
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.shared.queues.lock().expect("no holder of this lock can panic").closed = true;
+        self.shared.arrived.notify_all();
+    }
+}
+
+fn work(shared: &Shared) {
+    let mut queues = shared.queues.lock().expect("no holder of this lock can panic");
+    loop {
+        if let Some(job) = queues.sound.pop_front().or_else(|| queues.picture.pop_front()) {
+            drop(queues);
+            job();
+            queues = shared.queues.lock().expect("no holder of this lock can panic");
+        } else if queues.closed {
+            return;
+        } else {
+            queues = shared.arrived.wait(queues).expect("no holder of this lock can panic");
+        }
+    }
+}
+
+/// Far more than all sessions of a machine have in flight (each has one job per class); reached only when stuck.
+const MAX_QUEUED: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sound overtakes the pictures that wait; a panic costs its own caller only.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn sound_goes_first_and_panics_stay_home() {
+        let pool = Pool::new(1, Metrics::new());
+        let order = Arc::new(Mutex::new(vec![]));
+        let (open, gate) = std::sync::mpsc::channel::<()>();
+        let blocked = {
+            let pool = pool.clone();
+            tokio::spawn(async move { pool.run(Class::Picture, Duration::from_millis(1), move || gate.recv()).await })
+        };
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        let mut waiting = vec![];
+        for (class, name) in [(Class::Picture, "picture"), (Class::Sound, "sound")] {
+            let (pool, order) = (pool.clone(), order.clone());
+            waiting.push(tokio::spawn(async move {
+                pool.run(class, Duration::from_millis(1), move || order.lock().unwrap().push(name)).await
+            }));
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+        open.send(()).unwrap();
+        blocked.await.unwrap().unwrap().unwrap();
+        for task in waiting {
+            task.await.unwrap().unwrap();
+        }
+        assert_eq!(*order.lock().unwrap(), ["sound", "picture"]);
+        let clumsy = pool.run(Class::Sound, Duration::from_millis(1), || panic!("as asked")).await;
+        assert_eq!(clumsy, Err::<(), _>(PoolError::Panicked));
+        assert_eq!(pool.run(Class::Sound, Duration::from_millis(1), || 7).await, Ok(7));
+    }
+}

@@ -1,0 +1,103 @@
+//! data: the two MessagePack protocols of Kyutai's moshi-server, with our opt-ins
+//!
+//! One map with string keys per binary frame, tagged by `type`. Readers accept unknown keys, integers where floats are
+//! expected, and either float width. Source: kyutai-labs/moshi e6a55d2 (moshi-server 0.6.4). The opt-ins ([`SttOut::Partial`],
+//! [`SttOut::Final`], [`TtsOut::Phones`]) are sent only to a client that asked for them in its query.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// Client → STT engine, `/api/asr-streaming`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type")]
+pub enum SttIn {
+    /// Mono sound, full scale ±1.0, any length: 24 kHz, or 16 kHz with `?rate=16000`.
+    Audio { pcm: Vec<f32> },
+    /// Asks for everything up to here; echoed when it has been answered.
+    Marker { id: i64 },
+    /// Forgets what was said.
+    Init,
+}
+
+/// STT engine → client.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type")]
+pub enum SttOut {
+    /// First message: a seat is taken. Again after every `Init`.
+    Ready,
+    /// One per model step with pause heads; ours never sends it.
+    Step {
+        step_idx: u64,
+        prs: Vec<f32>,
+        #[serde(default)]
+        buffered_pcm: u64,
+    },
+    /// One whole word that will not change; seconds of this stream.
+    Word {
+        text: String,
+        start_time: f64,
+    },
+    EndWord {
+        stop_time: f64,
+    },
+    Marker {
+        id: i64,
+    },
+    Error {
+        message: String,
+    },
+    /// Opt-in `?partials=1`: the words since the last `Init`; the first `stable` agree with the previous partial.
+    Partial {
+        text: String,
+        #[serde(default)]
+        stable: usize,
+    },
+    /// Opt-in: what was said since the last `Init`, just before the Marker's echo; words with start and stop in seconds.
+    Final {
+        text: String,
+        #[serde(default)]
+        words: Vec<(String, f64, f64)>,
+    },
+}
+
+/// Client → TTS engine, `/api/tts_streaming`. Plain text frames are words too; a binary `\0` is `Eos`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type")]
+pub enum TtsIn {
+    Text { text: String },
+    Voice { embeddings: Vec<f32>, shape: Vec<u64> },
+    Eos,
+}
+
+/// TTS engine → client. The engine closes the socket after the last sound.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type")]
+pub enum TtsOut {
+    Ready,
+    /// 24 kHz mono, full scale ±1.0.
+    Audio {
+        pcm: Vec<f32>,
+    },
+    /// One for each `Text` received, in order; seconds from the start of the sound.
+    Text {
+        text: String,
+        start_s: f64,
+        stop_s: f64,
+    },
+    Error {
+        message: String,
+    },
+    /// Opt-in `?phones=1`: with or before the `Audio` they belong to; `(start_s, stop_s, ipa)`.
+    Phones {
+        spans: Vec<(f64, f64, String)>,
+    },
+}
+
+/// The MessagePack bytes of one message.
+pub fn pack<T: Serialize>(message: &T) -> Vec<u8> {
+    rmp_serde::to_vec_named(message).expect("plain data always serialises into memory")
+}
+
+/// Reads one message; the error says what was wrong with it.
+pub fn unpack<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, rmp_serde::decode::Error> {
+    rmp_serde::from_slice(bytes)
+}

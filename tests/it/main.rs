@@ -1,0 +1,1 @@
+//! door: the integration tests, one binary
