@@ -6,3 +6,4 @@
 pub mod picture;
 pub mod sound;
 pub mod time;
+pub mod vp8;
