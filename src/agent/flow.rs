@@ -26,8 +26,33 @@ use crate::media::time::{MediaTime, Samples};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TurnId(pub u64);
 
+/// One turn of the user: what is said between two commits. Minted by hearing when speech starts (or, in manual mode, at the
+/// commit), rising. One that ends without a commit (`Mic::Clear`, a cough) is never named again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UserTurn(pub u64);
+
 /// The id of a conversation item on the wire (`item_…`). Minted by the protocol core (or given by the client).
 pub type ItemId = Arc<str>;
+
+/// An entry of the conversation as the rooms name it. The protocol core alone knows the wire's ids of the first two.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Entry {
+    /// What the user said.
+    User(UserTurn),
+    /// What the agent said.
+    Reply(TurnId),
+    /// What the client added with [`Ask::Item`].
+    Added(ItemId),
+}
+
+/// Where in the conversation an added entry goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Before everything (`previous_item_id: "root"`).
+    Start,
+    After(Entry),
+    End,
+}
 
 // ------------------------------------------------------------------------------------------------ transport → hearing
 
@@ -51,18 +76,24 @@ pub enum Ask {
     Respond(Respond),
     /// `response.cancel`, and `output_audio_buffer.clear` (which also silences what still plays).
     Cancel,
-    /// The client says that it has heard only `played` of the item's sound.
-    Truncate { item: ItemId, played: MediaTime },
+    /// The client says that it has heard only `played` of the reply's sound.
+    Truncate { turn: TurnId, played: MediaTime },
     /// A message that the client adds to the conversation.
-    Item { id: ItemId, after: Option<ItemId>, role: Role, text: String },
-    /// Forget an item.
-    Delete { item: ItemId },
+    Item { id: ItemId, place: Place, role: Role, text: String },
+    /// Forget an entry.
+    Delete { entry: Entry },
     /// Answered by [`Fact::Retrieved`].
-    Retrieve { item: ItemId },
+    Retrieve { entry: Entry },
 }
 
+/// One `response.create`, so that its answer can be told from one that the dialogue began by itself. Minted by the protocol core.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AskId(pub u64);
+
+/// Always answered: by [`Fact::ReplyStarted`] or [`Fact::ReplyRefused`] with the same `id`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Respond {
+    pub id: AskId,
     /// Replaces the persona's instructions for this one response.
     pub instructions: Option<String>,
     pub max_output_tokens: Option<u32>,
@@ -132,7 +163,7 @@ pub struct Include {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Heard {
     /// The VAD heard ~90 ms of speech; it began at `at`.
-    SpeechStarted { at: Samples<16_000> },
+    SpeechStarted { user: UserTurn, at: Samples<16_000> },
     /// The words so far; the first `stable` of them will not change.
     Partial { text: String, stable: usize },
     /// The user has been silent for a moment (~100 ms), since `at`.
@@ -140,7 +171,7 @@ pub enum Heard {
     /// The final text, should this pause be the end of the turn: starts speculation.
     Hypothesis { text: String },
     /// The pause was long enough (or the client committed): `text` is what was said, `at` is where speech ended.
-    TurnEnded { text: String, at: Samples<16_000>, ears: EarTrace },
+    TurnEnded { user: UserTurn, text: String, at: Samples<16_000>, ears: EarTrace },
 }
 
 /// When things happened while a turn was heard: timings travel with the work. Wall clock of this process.
@@ -333,59 +364,48 @@ pub struct Notice {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fact {
-    // hearing
-    SpeechStarted {
-        at: Samples<16_000>,
-    },
-    SpeechStopped {
-        at: Samples<16_000>,
-    },
+    // hearing (turn is `None`)
+    SpeechStarted { user: UserTurn, at: Samples<16_000> },
+    /// Published when the endpoint has decided that the turn is over, just before `Committed`; `at` is where speech ended.
+    SpeechStopped { user: UserTurn, at: Samples<16_000> },
     /// The user's turn is over and becomes an item. Published by hearing at the end of the turn, before its transcript.
-    Committed,
-    /// The words so far of the turn being spoken or just committed.
-    Transcript {
-        text: String,
-        stable: usize,
-    },
-    /// The final words of the turn last committed; `heard` is its length.
-    Transcribed {
-        text: String,
-        heard: Samples<16_000>,
-    },
-    TranscriptionFailed {
-        message: String,
-    },
-    // dialogue
-    /// The agent begins to answer (turn is set).
-    ReplyStarted,
+    Committed { user: UserTurn },
+    /// The words so far of a turn being spoken or just committed.
+    Transcript { user: UserTurn, text: String, stable: usize },
+    /// The final words of a committed turn; `heard` is its length. Every `Committed` is followed by this or by a failure.
+    Transcribed { user: UserTurn, text: String, heard: Samples<16_000> },
+    TranscriptionFailed { user: UserTurn, message: String },
+    // dialogue (turn is set)
+    /// The agent begins to answer. Published before the first word goes to the voice, of a held turn too; `asked` names the
+    /// `response.create` that it answers.
+    ReplyStarted { asked: Option<AskId> },
     /// A piece of the reply's text, with its leading space: what will be said.
-    ReplyText {
-        delta: String,
-    },
-    /// The reply's text is complete, or was ended.
-    ReplyDone {
-        outcome: Outcome,
-        usage: Usage,
-    },
-    Retrieved {
-        item: ItemId,
-        text: Option<String>,
-    },
-    /// Which engine failed and how: an `error` event that ends nothing by itself.
-    Trouble {
-        fault: Fault,
-        message: String,
-    },
+    ReplyText { delta: String },
+    /// The reply's text is complete, or was ended. Published once for every turn that had the floor, before the floor goes
+    /// to another.
+    ReplyDone { outcome: Outcome, usage: Usage },
+    // dialogue (turn is `None`)
+    /// A `response.create` that cannot be answered, because another reply has the floor.
+    ReplyRefused { asked: AskId },
+    /// What stands in the history; `None` when it knows no such entry.
+    Retrieved { entry: Entry, text: Option<String> },
+    /// Which engine failed and how. With a turn it becomes the reason of that response's failure, without one an `error`
+    /// event; it ends nothing by itself.
+    Trouble { fault: Fault, message: String },
     /// The dialogue has said goodbye: the call ends when it has been played.
     Goodbye,
-    // stage
+    // voice (turn is set)
+    /// The last piece of the turn's sound has been made. Not published for a turn that was abandoned.
+    SpeechMade,
+    /// The engine broke off in the middle of the turn: what was made will still be played.
+    SpeechFailed { message: String },
+    // stage (turn is set; each begun turn ends with exactly one of the last two)
+    /// The first frame of the turn has left.
     AudioStarted,
+    /// The last one has.
     AudioStopped,
     /// The turn was cut after `played`; `words` were heard.
-    AudioCleared {
-        played: MediaTime,
-        words: usize,
-    },
+    AudioCleared { played: MediaTime, words: usize },
     /// Words whose sound has begun (extension `visavis.captions`).
     Captions {
         words: Vec<WordTime>,
