@@ -3,7 +3,9 @@
 //! A leaf: it knows nothing of calls, models or sockets. [`time`] counts in samples, [`sound`] carries them, [`picture`]
 //! is what an encoder eats. Nothing here touches a clock.
 
+pub mod opus;
 pub mod picture;
+pub mod reorder;
 pub mod sound;
 pub mod time;
 pub mod vp8;
