@@ -1,1 +1,3 @@
 //! door: the only reader of configuration: files, environment, flags
+
+pub mod models;
