@@ -365,47 +365,86 @@ pub struct Notice {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fact {
     // hearing (turn is `None`)
-    SpeechStarted { user: UserTurn, at: Samples<16_000> },
+    SpeechStarted {
+        user: UserTurn,
+        at: Samples<16_000>,
+    },
     /// Published when the endpoint has decided that the turn is over, just before `Committed`; `at` is where speech ended.
-    SpeechStopped { user: UserTurn, at: Samples<16_000> },
+    SpeechStopped {
+        user: UserTurn,
+        at: Samples<16_000>,
+    },
     /// The user's turn is over and becomes an item. Published by hearing at the end of the turn, before its transcript.
-    Committed { user: UserTurn },
+    Committed {
+        user: UserTurn,
+    },
     /// The words so far of a turn being spoken or just committed.
-    Transcript { user: UserTurn, text: String, stable: usize },
+    Transcript {
+        user: UserTurn,
+        text: String,
+        stable: usize,
+    },
     /// The final words of a committed turn; `heard` is its length. Every `Committed` is followed by this or by a failure.
-    Transcribed { user: UserTurn, text: String, heard: Samples<16_000> },
-    TranscriptionFailed { user: UserTurn, message: String },
+    Transcribed {
+        user: UserTurn,
+        text: String,
+        heard: Samples<16_000>,
+    },
+    TranscriptionFailed {
+        user: UserTurn,
+        message: String,
+    },
     // dialogue (turn is set)
     /// The agent begins to answer. Published before the first word goes to the voice, of a held turn too; `asked` names the
     /// `response.create` that it answers.
-    ReplyStarted { asked: Option<AskId> },
+    ReplyStarted {
+        asked: Option<AskId>,
+    },
     /// A piece of the reply's text, with its leading space: what will be said.
-    ReplyText { delta: String },
+    ReplyText {
+        delta: String,
+    },
     /// The reply's text is complete, or was ended. Published once for every turn that had the floor, before the floor goes
     /// to another.
-    ReplyDone { outcome: Outcome, usage: Usage },
+    ReplyDone {
+        outcome: Outcome,
+        usage: Usage,
+    },
     // dialogue (turn is `None`)
     /// A `response.create` that cannot be answered, because another reply has the floor.
-    ReplyRefused { asked: AskId },
+    ReplyRefused {
+        asked: AskId,
+    },
     /// What stands in the history; `None` when it knows no such entry.
-    Retrieved { entry: Entry, text: Option<String> },
+    Retrieved {
+        entry: Entry,
+        text: Option<String>,
+    },
     /// Which engine failed and how. With a turn it becomes the reason of that response's failure, without one an `error`
     /// event; it ends nothing by itself.
-    Trouble { fault: Fault, message: String },
+    Trouble {
+        fault: Fault,
+        message: String,
+    },
     /// The dialogue has said goodbye: the call ends when it has been played.
     Goodbye,
     // voice (turn is set)
     /// The last piece of the turn's sound has been made. Not published for a turn that was abandoned.
     SpeechMade,
     /// The engine broke off in the middle of the turn: what was made will still be played.
-    SpeechFailed { message: String },
+    SpeechFailed {
+        message: String,
+    },
     // stage (turn is set; each begun turn ends with exactly one of the last two)
     /// The first frame of the turn has left.
     AudioStarted,
     /// The last one has.
     AudioStopped,
     /// The turn was cut after `played`; `words` were heard.
-    AudioCleared { played: MediaTime, words: usize },
+    AudioCleared {
+        played: MediaTime,
+        words: usize,
+    },
     /// Words whose sound has begun (extension `visavis.captions`).
     Captions {
         words: Vec<WordTime>,
