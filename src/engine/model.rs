@@ -44,3 +44,52 @@ pub struct SpokenWord {
     pub start_s: f64,
     pub stop_s: f64,
 }
+
+/// Text into sound, a clause at a time: planned whole, so that all its times are known, then sounded piece by piece.
+pub trait Synthesizer: Send + 'static {
+    /// A planned clause on its way to sound. It travels with the work, so that many streams share one model.
+    type Clause: Send + 'static;
+
+    fn plan(&mut self, clause: &ClauseText) -> Result<Plan<Self::Clause>, ModelError>;
+
+    /// The next piece, 24 kHz mono, full scale ±1.0; `None` after the last. The first piece of a clause is short, because
+    /// somebody may be waiting for it.
+    fn sound(&mut self, clause: &mut Self::Clause) -> Result<Option<Vec<f32>>, ModelError>;
+}
+
+/// What is spoken in one breath.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClauseText {
+    /// The words as they were sent, with their punctuation; none is empty.
+    pub words: Vec<String>,
+    /// What follows: how the voice falls and how long it pauses.
+    pub end: ClauseEnd,
+    /// 1.0 is the voice's own speed, 2.0 twice as fast.
+    pub speed: f32,
+    /// Nothing was said before it in this stream.
+    pub first: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClauseEnd {
+    /// The sentence ends, another follows.
+    Sentence,
+    /// A comma or its like.
+    Comma,
+    /// The sentence goes on: it was cut only because it is long.
+    Open,
+    /// Nothing follows.
+    Last,
+}
+
+/// When everything in a clause will be heard, in 24 kHz samples from the clause's start.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan<C> {
+    /// `(start, stop)` of every word of the clause, in order, starts rising.
+    pub words: Vec<(u64, u64)>,
+    /// `(start, stop, IPA)`, contiguous enough that a gap is a pause.
+    pub phones: Vec<(u64, u64, String)>,
+    /// All pieces together have exactly this many samples.
+    pub length: u64,
+    pub clause: C,
+}

@@ -1,1 +1,3 @@
 //! door: deterministic engines behind the same doors, for tests and load
+
+pub mod tts;

@@ -4,3 +4,4 @@
 //! Never: knows what a conversation is.
 
 pub mod access;
+pub mod tts;
