@@ -1,1 +1,4 @@
 //! door: the integration tests, one binary
+
+mod kit;
+mod rtc;
