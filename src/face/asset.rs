@@ -257,7 +257,9 @@ impl Header {
         if self.size < 64 || self.size > MAX_SIZE || !self.size.is_multiple_of(16) {
             return wrong(format!("its size is {} pixels, not a multiple of 16 from 64 to {MAX_SIZE}", self.size));
         }
-        for (what, r) in [("mouth", self.mouth.rect()), ("eyes", self.eyes.rect()), ("inner mouth", rect(self.inner_mouth))] {
+        for (what, r) in
+            [("mouth", self.mouth.rect()), ("eyes", self.eyes.rect()), ("inner mouth", rect(self.inner_mouth))]
+        {
             let even = [r.x, r.y, r.width, r.height].iter().all(|n| n.is_multiple_of(2));
             let inside = |start: usize, length: usize| length > 0 && start <= self.size && length <= self.size - start;
             if !even || !inside(r.x, r.width) || !inside(r.y, r.height) {
@@ -301,8 +303,7 @@ fn read_header(bytes: &[u8]) -> Result<(Header, usize), FaceError> {
 }
 
 fn field(bytes: &[u8]) -> Result<Vec<f32>, FaceError> {
-    let values: Vec<f32> =
-        bytes.as_chunks::<4>().0.iter().map(|raw| f32::from_le_bytes(*raw)).collect();
+    let values: Vec<f32> = bytes.as_chunks::<4>().0.iter().map(|raw| f32::from_le_bytes(*raw)).collect();
     // Written so that NaN fails too.
     if values.iter().all(|value| value.abs() <= MAX_SHIFT) {
         Ok(values)
@@ -403,7 +404,8 @@ pub(super) mod tests {
             "warps": ["yaw", "tail_wag"],
         });
         let text = header.to_string();
-        let mut file = [&MAGIC[..], &VERSION.to_le_bytes(), &(text.len() as u32).to_le_bytes(), text.as_bytes()].concat();
+        let mut file =
+            [&MAGIC[..], &VERSION.to_le_bytes(), &(text.len() as u32).to_le_bytes(), text.as_bytes()].concat();
         let pictures = 64 * 64 * 3 / 2 + 26 * (16 * 16 * 3 / 2) + 23 * (16 * 8 * 3 / 2);
         file.resize(file.len() + pictures + 2 * 2 * 81 * 4, 0);
         file

@@ -35,11 +35,7 @@ impl Blinks {
             self.next = self.began + if rng.f32() < 0.12 { 0.42 } else { 2.0 + rng.f64() * 3.0 };
         }
         let since = (now - self.began) as f32;
-        if since < CLOSING {
-            smoothstep(since / CLOSING)
-        } else {
-            1.0 - smoothstep((since - CLOSING - SHUT) / OPENING)
-        }
+        if since < CLOSING { smoothstep(since / CLOSING) } else { 1.0 - smoothstep((since - CLOSING - SHUT) / OPENING) }
     }
 }
 

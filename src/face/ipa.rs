@@ -34,8 +34,7 @@ pub enum Closure {
 }
 
 /// Nothing is said: the lips rest on each other.
-pub const REST: Target =
-    Target { jaw: 0.0, jaw_pull: 0.9, shape: 0.0, shape_pull: 0.5, closure: None, vowel: false };
+pub const REST: Target = Target { jaw: 0.0, jaw_pull: 0.9, shape: 0.0, shape_pull: 0.5, closure: None, vowel: false };
 
 /// The target of one IPA letter; `None` for marks, spaces and letters that we do not know.
 pub fn target(letter: char) -> Option<Target> {

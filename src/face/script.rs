@@ -292,7 +292,8 @@ mod tests {
     /// What is forgotten changes nothing that may still be asked.
     #[test]
     fn forgetting_changes_nothing_ahead() {
-        let phones: Vec<_> = (0..200).map(|n| (["a", "p", "ˈiː", "s"][n % 4], n as f32 * 0.1, n as f32 * 0.1 + 0.1)).collect();
+        let phones: Vec<_> =
+            (0..200).map(|n| (["a", "p", "ˈiː", "s"][n % 4], n as f32 * 0.1, n as f32 * 0.1 + 0.1)).collect();
         let whole = script(&phones);
         let mut short = whole.clone();
         short.forget_before(10.0);

@@ -10,8 +10,7 @@ pub fn sway(t: f64, per_second: f64, seed: u64) -> f32 {
     let u = (x - knot) as f32;
     from + 0.5
         * u
-        * (to - before
-            + u * (2.0 * before - 5.0 * from + 4.0 * to - after + u * (3.0 * (from - to) + after - before)))
+        * (to - before + u * (2.0 * before - 5.0 * from + 4.0 * to - after + u * (3.0 * (from - to) + after - before)))
 }
 
 /// −1…1, always the same for the same seed and place (SplitMix64's finaliser).

@@ -167,7 +167,8 @@ mod tests {
         let mut out = vec![0; side * side];
         for y in 0..side {
             for x in 0..side {
-                let (sx, sy) = (x as f64 + at(&field.dx, x as f64, y as f64), y as f64 + at(&field.dy, x as f64, y as f64));
+                let (sx, sy) =
+                    (x as f64 + at(&field.dx, x as f64, y as f64), y as f64 + at(&field.dy, x as f64, y as f64));
                 let (u, v) = (sx - sx.floor(), sy - sy.floor());
                 let (sx, sy) = (sx.floor(), sy.floor());
                 let upper = pixel(sx, sy) * (1.0 - u) + pixel(sx + 1.0, sy) * u;

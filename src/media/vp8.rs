@@ -53,7 +53,6 @@ pub enum FrameKind {
 /// One picture stream on its way out. `Send`: it travels with its job from thread to thread.
 pub struct Encoder {
     context: Context,
-    config: vpx::vpx_codec_enc_cfg,
     settings: Vp8Settings,
 }
 
@@ -76,7 +75,7 @@ impl Encoder {
         check(code, "start a VP8 encoder")?;
         context.live = true;
 
-        let mut encoder = Self { context, config, settings };
+        let mut encoder = Self { context, settings };
         encoder.control(vpx::vp8e_enc_control_id::VP8E_SET_CPUUSED, SPEED, "set the encoder's speed")?;
         encoder.control(
             vpx::vp8e_enc_control_id::VP8E_SET_STATIC_THRESHOLD,
@@ -97,9 +96,9 @@ impl Encoder {
             return Ok(());
         }
         self.settings.bitrate_kbps = kbps.max(1);
-        self.config.rc_target_bitrate = self.settings.bitrate_kbps;
+        let config = config(&self.settings)?;
         // SAFETY: a live context and a whole config; libvpx copies it.
-        let code = unsafe { vpx::vpx_codec_enc_config_set(self.context.as_mut(), &self.config) };
+        let code = unsafe { vpx::vpx_codec_enc_config_set(self.context.as_mut(), &config) };
         check(code, "change the bitrate")
     }
 
