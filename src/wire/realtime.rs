@@ -134,7 +134,10 @@ mod tests {
             r#"{"event_id":"event_1","type":"input_audio_buffer.committed","item_id":"item_a","previous_item_id":null}"#,
         );
         server(
-            ItemAdded { previous_item_id: Some(id("item_0")), item: words(Role::User, Part::InputAudio { transcript: None }) },
+            ItemAdded {
+                previous_item_id: Some(id("item_0")),
+                item: words(Role::User, Part::InputAudio { transcript: None }),
+            },
             concat!(
                 r#"{"event_id":"event_1","type":"conversation.item.added","previous_item_id":"item_0","item":{"id":"item_a","#,
                 r#""object":"realtime.item","status":"completed","type":"message","role":"user","content":[{"type":"input_audio"}]}}"#
@@ -192,7 +195,10 @@ mod tests {
                 r#""param":null,"event_id":"e9"}}"#
             ),
         );
-        server(State { state: server::Mood::Thinking }, r#"{"event_id":"event_1","type":"visavis.state","state":"thinking"}"#);
+        server(
+            State { state: server::Mood::Thinking },
+            r#"{"event_id":"event_1","type":"visavis.state","state":"thinking"}"#,
+        );
     }
 
     /// A whole response object: usage is there and complete, and what zod does not accept as null is absent.
@@ -235,7 +241,8 @@ mod tests {
     /// A reader of today survives an event of tomorrow.
     #[test]
     fn an_unknown_server_event_is_read_as_unknown() {
-        let event: ServerEvent = serde_json::from_str(r#"{"event_id":"e","type":"visavis.weather","sun":true}"#).unwrap();
+        let event: ServerEvent =
+            serde_json::from_str(r#"{"event_id":"e","type":"visavis.weather","sun":true}"#).unwrap();
         assert_eq!(event.body, ServerBody::Unknown);
     }
 
