@@ -2,3 +2,5 @@
 
 mod kit;
 mod rtc;
+mod stt_door;
+mod stt_wire;

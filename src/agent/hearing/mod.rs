@@ -1,1 +1,3 @@
 //! door: a caller's sound becomes words and pauses
+
+pub mod stt;

@@ -4,4 +4,5 @@
 //! Never: knows what a conversation is.
 
 pub mod access;
+pub mod stt;
 pub mod tts;
