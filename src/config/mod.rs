@@ -11,6 +11,8 @@
 //! cannot drift apart; a test checks that each of its keys is read and commented. Who can speak stands in
 //! `voices.yaml` ([`voices`]). Never: touches a socket; lets a secret into a log or a `Debug`.
 
+#![allow(clippy::disallowed_methods, reason = "this is the room that reads the environment")]
+
 mod effective;
 mod error;
 mod layers;

@@ -1,4 +1,4 @@
-//! data: who can speak: persona, language, voice, face, greeting
+//! io: who can speak: persona, language, voice, face, greeting
 //!
 //! The fields are explained at the head of `voices.yaml`, which is also compiled in for a program without its file.
 

@@ -1,5 +1,6 @@
 //! door: the integration tests, one binary
 
+mod architecture;
 mod kit;
 mod rtc;
 mod stt_door;

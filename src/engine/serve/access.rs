@@ -1,4 +1,4 @@
-//! data: who may talk to an engine, and what an engine says about itself
+//! io: who may talk to an engine, and what an engine says about itself
 
 use axum::Json;
 use axum::http::HeaderMap;
