@@ -302,7 +302,7 @@ pub struct Floor {
 impl Floor {
     /// Whether work of `turn` is still wanted by anybody.
     pub fn wants(&self, turn: TurnId) -> bool {
-        self.now == Some(turn) || self.next == Some(turn)
+        (self.now == Some(turn) && self.level != Level::Cut) || self.next == Some(turn)
     }
 }
 
