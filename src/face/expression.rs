@@ -39,9 +39,17 @@ impl Lips {
 
     /// How far the lips are apart, 0–1, as these articulators command it: what a measured opening must correlate with.
     pub fn opening(&self) -> f32 {
-        let shut = (self.press + self.lip_to_teeth + self.sibilant * 0.8).min(1.0);
-        let held = (self.tongue_out * 0.9 + self.tongue_up * 0.6).min(1.0 - shut);
-        (1.0 - shut - held) * self.jaw.clamp(0.0, 1.0) + held * 0.28
+        // The gap that each closure leaves, as a share of that of an open jaw (from the baked pictures).
+        let closures = [
+            (self.press, 0.0),
+            (self.lip_to_teeth, 0.17),
+            (self.tongue_out * 0.9, 0.30),
+            (self.tongue_up * 0.6, 0.45),
+            (self.sibilant * 0.8, 0.20),
+        ];
+        let total: f32 = closures.iter().map(|closure| closure.0).sum();
+        let left: f32 = closures.iter().map(|(amount, gap)| amount * gap / total.max(1.0)).sum();
+        left + (1.0 - total).max(0.0) * self.jaw.clamp(0.0, 1.0)
     }
 }
 
