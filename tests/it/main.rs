@@ -5,3 +5,5 @@ mod kit;
 mod rtc;
 mod stt_door;
 mod stt_wire;
+mod tts_door;
+mod voice_room;
