@@ -7,3 +7,4 @@ mod stt_door;
 mod stt_wire;
 mod tts_door;
 mod voice_room;
+mod protocol;

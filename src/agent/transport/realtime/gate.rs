@@ -61,6 +61,26 @@ impl Gate {
         told.into()
     }
 
+    /// An open turn's notice that must wait for the end of the reply before it; [`Gate::waiting`] gives it back.
+    pub fn wait(&mut self, notice: Notice) {
+        self.hold(notice);
+    }
+
+    /// The notices of open turns that were made to wait.
+    pub fn waiting(&mut self) -> Vec<Notice> {
+        let open = std::mem::take(&mut self.open);
+        let (told, held): (VecDeque<_>, _) =
+            self.held.drain(..).partition(|notice| notice.turn.is_some_and(|turn| open.contains(&turn)));
+        self.held = held;
+        self.open = open;
+        told.into()
+    }
+
+    /// The floor has named this turn or a later one, and is not this turn's.
+    pub fn has_passed(&self, turn: TurnId) -> bool {
+        self.floor.now != Some(turn) && self.newest >= Some(turn)
+    }
+
     fn is_open(&self, turn: TurnId) -> bool {
         self.open.contains(&turn)
     }

@@ -13,10 +13,11 @@ use crate::wire::realtime::session::AudioFormat;
 
 impl Protocol {
     pub(super) fn notices(&mut self, notices: Vec<Notice>) {
-        for Notice { turn, fact } in notices {
-            match turn {
-                Some(turn) => self.fact_of(turn, fact),
-                None => self.fact(fact),
+        for notice in notices {
+            match notice.turn {
+                Some(turn) if self.must_wait(turn) => self.gate.wait(notice),
+                Some(turn) => self.fact_of(turn, notice.fact),
+                None => self.fact(notice.fact),
             }
         }
     }
@@ -79,6 +80,9 @@ impl Protocol {
             Fact::ReplyStarted { asked } => self.begin(turn, asked),
             Fact::ReplyText { delta } => self.with_reply(turn, |reply, items| reply.words(delta, items)),
             Fact::ReplyDone { outcome, usage } => {
+                if self.gate.has_passed(turn) {
+                    self.with_reply(turn, Reply::floor_lost);
+                }
                 self.with_reply(turn, |reply, items| reply.text_done(outcome, usage, items));
             }
             Fact::SpeechMade => self.with_reply(turn, Reply::speech_made),

@@ -92,7 +92,6 @@ pub struct Protocol {
     pub(super) conversation_id: String,
     pub(super) configuration: Configuration,
     pub(super) gate: Gate,
-    pub(super) floor: Floor,
     pub(super) items: Items,
     pub(super) user: User,
     /// The last replies, oldest first: at most the newest is not done.
@@ -130,7 +129,6 @@ impl Protocol {
             ids,
             configuration,
             gate: Gate::default(),
-            floor: Floor::default(),
             items: Items::default(),
             user: User::default(),
             replies: VecDeque::new(),
@@ -174,10 +172,13 @@ impl Protocol {
     }
 
     fn move_floor(&mut self, floor: Floor) {
-        let before = std::mem::replace(&mut self.floor, floor);
         let told = self.gate.floor(floor);
         self.notices(told);
-        if let Some(turn) = before.now.filter(|turn| floor.now != Some(*turn)) {
+        let lost = self.active().filter(|reply| {
+            let turn = reply.turn;
+            floor.now != Some(turn) && (reply.has_text() || self.gate.has_passed(turn))
+        });
+        if let Some(turn) = lost.map(|reply| reply.turn) {
             self.with_reply(turn, Reply::floor_lost);
         }
     }
@@ -217,7 +218,17 @@ impl Protocol {
     pub(super) fn with_reply(&mut self, turn: TurnId, take: impl FnOnce(&mut Reply, &mut Items) -> Vec<ServerBody>) {
         let Some(reply) = self.replies.iter_mut().rev().find(|reply| reply.turn == turn) else { return };
         let told = take(reply, &mut self.items);
+        let is_done = reply.is_done();
         self.tell_all(told);
+        if is_done {
+            let waited = self.gate.waiting();
+            self.notices(waited);
+        }
+    }
+
+    /// On a WebSocket a reply may begin while the last sound of the one before is still being sent.
+    pub(super) fn must_wait(&self, turn: TurnId) -> bool {
+        self.link == Link::WebSocket && self.active().is_some_and(|reply| reply.turn < turn && reply.is_being_sent())
     }
 
     pub(super) fn entry(&self, item_id: &str) -> Option<Entry> {

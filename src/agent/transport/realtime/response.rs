@@ -114,6 +114,16 @@ impl Reply {
         self.announced
     }
 
+    /// Its text is complete or was ended.
+    pub fn has_text(&self) -> bool {
+        self.text.is_some()
+    }
+
+    /// Everything is made, and sound of it is still on its way to a WebSocket: the next reply's events wait for it.
+    pub fn is_being_sent(&self) -> bool {
+        !self.done && self.text.is_some() && !self.sent_all && self.will_be_sent()
+    }
+
     /// How much sound a WebSocket client has been given.
     pub fn sent(&self) -> MediaTime {
         self.sent
@@ -245,8 +255,13 @@ impl Reply {
                     || self.floor_lost
                     || (self.speech != Speech::Pending && self.sound == Sound::Playing)
             }
-            (_, Link::WebSocket) => self.sent_all || (self.floor_lost && self.sent == MediaTime::ZERO),
+            (_, Link::WebSocket) => self.sent_all || (self.floor_lost && !self.will_be_sent()),
         }
+    }
+
+    /// The stage has begun it, so its last sound will reach the WebSocket however late.
+    fn will_be_sent(&self) -> bool {
+        self.sound != Sound::Waiting || self.sent != MediaTime::ZERO
     }
 
     fn finish(&mut self, outcome: Outcome, usage: Usage, items: &mut Items) -> Vec<ServerBody> {
