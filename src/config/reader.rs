@@ -134,14 +134,6 @@ impl<'a> Reader<'a> {
         ip
     }
 
-    pub fn ips(&mut self, name: &str) -> Vec<IpAddr> {
-        let parsed: Result<Vec<_>, _> = self.list(name).iter().map(|ip| ip.parse()).collect();
-        parsed.unwrap_or_else(|_| {
-            self.refuse(name, "a list of IP addresses, such as [\"127.0.0.1\"]");
-            Vec::new()
-        })
-    }
-
     /// A URL of one of `schemes`, without its last slash; `None` for the empty text.
     pub fn url(&mut self, name: &str, schemes: &[&str]) -> Option<String> {
         let url = self.optional(name)?;

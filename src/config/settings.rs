@@ -68,8 +68,6 @@ pub struct Server {
 pub struct Rtc {
     pub listen: SocketAddr,
     pub public_ip: Option<IpAddr>,
-    /// What is announced, exactly; empty: by the rule of the config file.
-    pub candidates: Vec<IpAddr>,
     pub idle_timeout: Duration,
     pub connect_timeout: Duration,
 }
@@ -111,6 +109,14 @@ pub struct Chat {
     pub model: Option<String>,
     /// Sent as it is; with it go `max_completion_tokens` in the place of `max_tokens`, as models that think want it.
     pub reasoning_effort: Option<String>,
+}
+
+/// Where all engines are, once each of them is somewhere.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dials {
+    pub stt: Speech,
+    pub tts: Speech,
+    pub llm: Chat,
 }
 
 /// `[stt]`
@@ -206,7 +212,7 @@ pub struct Scripted {
     pub stt_delay: Duration,
     pub replies: Vec<String>,
     pub first_token: Duration,
-    pub token: Duration,
+    pub words_per_second: f64,
     pub first_sound: Duration,
     /// Times real time, 0.1 to 1000.
     pub tts_speed: f64,
@@ -245,7 +251,6 @@ impl Config {
             rtc: Rtc {
                 listen: r.address("rtc.listen"),
                 public_ip: r.ip("rtc.public_ip"),
-                candidates: r.ips("rtc.candidates"),
                 idle_timeout: r.seconds("rtc.idle_timeout_s", 2..=300),
                 connect_timeout: r.seconds("rtc.connect_timeout_s", 1..=120),
             },
@@ -295,11 +300,11 @@ impl Config {
                 stt_delay: r.millis("scripted.stt_delay_ms", 0..=60_000),
                 replies: r.some_texts("scripted.replies"),
                 first_token: r.millis("scripted.first_token_ms", 0..=60_000),
-                token: r.millis("scripted.token_ms", 0..=10_000),
+                words_per_second: r.number("scripted.words_per_second", 0.1..=10_000.0),
                 first_sound: r.millis("scripted.first_sound_ms", 0..=60_000),
                 tts_speed: r.number("scripted.tts_speed", 0.1..=1_000.0),
             },
-            log_filter: r.text("log.filter").to_owned(),
+            log_filter: log_filter(r),
         }
     }
 }
@@ -336,6 +341,14 @@ fn needed(r: &mut Reader, name: &str, allowed: &str) -> String {
         r.refuse(name, allowed);
         String::new()
     })
+}
+
+fn log_filter(r: &mut Reader) -> String {
+    let filter = r.text("log.filter").to_owned();
+    if tracing_subscriber::EnvFilter::try_new(&filter).is_err() {
+        r.refuse("log.filter", "a level (error, warn, info, debug, trace) and module=level pairs, with commas between");
+    }
+    filter
 }
 
 fn rate(r: &mut Reader) -> u32 {

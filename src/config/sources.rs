@@ -263,7 +263,7 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("visavis-config-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let file = folder.join("my.toml");
-        std::fs::write(&file, "[server]\nmax_sessions = 7\n[video]\nfps = 10\n[rtc]\ncandidates = [\"127.0.0.1\"]\n")
+        std::fs::write(&file, "[server]\nmax_sessions = 7\n[video]\nfps = 10\n[scripted]\nheard = [\"yes\", \"no\"]\n")
             .unwrap();
         let mut sources = env(&[
             ("VISAVIS_MAX_SESSIONS", "8"),
@@ -275,7 +275,7 @@ mod tests {
         let loaded = sources.load().unwrap();
         let config = &loaded.config;
         assert_eq!((config.server.max_sessions, config.video.fps, config.rtc.listen.port()), (8, 10, 10));
-        assert_eq!(config.rtc.candidates, [std::net::IpAddr::from([127, 0, 0, 1])]);
+        assert_eq!(config.scripted.heard, ["yes", "no"]);
         assert!(loaded.effective.contains(&format!("fps = 10  # {}:4\n", file.display())));
         assert!(loaded.effective.contains("max_sessions = 8  # VISAVIS_MAX_SESSIONS\n"));
         assert!(loaded.effective.contains("listen = \"127.0.0.1:10\"  # --rtc\n"));
@@ -293,7 +293,7 @@ mod tests {
         let loaded = env(&[
             ("VISAVIS_STT_PARTIALS", "0"),
             ("VISAVIS_TURN_THRESHOLD", "1e-1"),
-            ("VISAVIS_RTC_CANDIDATES", "127.0.0.1, ::1"),
+            ("VISAVIS_SCRIPTED_REPLIES", "yes, no,"),
             ("VISAVIS_MODELS", "/m"),
             ("VISAVIS_TYPO", "1"),
             ("VISAVIS_STT_URL", "https://gpu:8090/"),
@@ -301,7 +301,7 @@ mod tests {
         .load()
         .unwrap();
         assert!(!loaded.config.stt.partials);
-        assert_eq!((loaded.config.turn.threshold, loaded.config.rtc.candidates.len()), (0.1, 2));
+        assert_eq!((loaded.config.turn.threshold, loaded.config.scripted.replies.len()), (0.1, 2));
         assert_eq!(loaded.config.engines.models, PathBuf::from("/m"));
         assert_eq!(loaded.warnings, ["VISAVIS_TYPO is set, but no setting has that name"]);
         assert!(matches!(&loaded.config.stt.place, Place::Remote(speech) if speech.url == "wss://gpu:8090"));

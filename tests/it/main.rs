@@ -1,6 +1,7 @@
 //! door: the integration tests, one binary
 
 mod architecture;
+mod front_desk;
 mod kit;
 mod rtc;
 mod stt_door;
