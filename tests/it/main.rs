@@ -2,6 +2,7 @@
 
 mod architecture;
 mod front_desk;
+mod browser;
 mod kit;
 mod rtc;
 mod stt_door;
