@@ -93,3 +93,65 @@ pub struct Plan<C> {
     pub length: u64,
     pub clause: C,
 }
+
+/// A language model that answers several conversations at once, a token each per step.
+pub trait Generator {
+    /// How many answers can be generated at once.
+    fn seats(&self) -> usize;
+    /// Begins an answer on a free seat. A conversation longer than the window is shortened by whole turns, never refused.
+    fn begin(&mut self, seat: usize, chat: &Chat) -> Result<(), ModelError>;
+    /// Some more work for every taken seat (at most ~100 ms of it): what each of them has to say now. Nothing while a seat
+    /// still reads its prompt; after [`Piece::Done`] a seat is free again.
+    fn step(&mut self) -> Result<Vec<(usize, Piece)>, ModelError>;
+    /// Gives up the answer on a seat. What has been read of its conversation may be remembered.
+    fn abandon(&mut self, seat: usize);
+}
+
+/// What a language model is asked.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Chat {
+    pub turns: Vec<ChatTurn>,
+    /// 0: always the likeliest token.
+    pub temperature: f32,
+    pub max_tokens: u32,
+    /// The answer ends before any of these.
+    pub stop: Vec<String>,
+    pub seed: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChatTurn {
+    pub speaker: Speaker,
+    pub text: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaker {
+    System,
+    User,
+    Assistant,
+}
+
+/// What a language model says, piece by piece; `Done` or `Failed` is the last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    Text(String),
+    Done { finish: Finish, usage: TokenUsage },
+    Failed(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// The model had said all.
+    Stop,
+    /// It was stopped at the limit.
+    Length,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TokenUsage {
+    pub prompt: u32,
+    /// How many of `prompt` were still remembered.
+    pub cached: u32,
+    pub generated: u32,
+}

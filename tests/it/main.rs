@@ -4,6 +4,7 @@ mod architecture;
 mod front_desk;
 mod browser;
 mod kit;
+mod llm;
 mod rtc;
 mod stt_door;
 mod stt_wire;

@@ -4,5 +4,6 @@
 //! Never: knows what a conversation is.
 
 pub mod access;
+pub mod chat;
 pub mod stt;
 pub mod tts;

@@ -1,0 +1,306 @@
+//! task: the language model's door, the client of such doors, and the embedded model between them
+
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use futures_util::{StreamExt, stream};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use visavis::agent::dialogue::history::Message;
+use visavis::agent::dialogue::llm::{LlmClient, LlmError, LlmSettings, Token};
+use visavis::agent::flow::{Fault, Role, Usage};
+use visavis::engine::llm::LlmEngine;
+use visavis::engine::scripted::llm::{Replies, ScriptedLlm};
+use visavis::engine::serve::access;
+use visavis::engine::serve::chat;
+use visavis::metrics::Metrics;
+
+/// A server on a loopback port of the system's choice; stopped when dropped.
+struct Served {
+    base: String,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn serve(router: Router) -> Served {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    Served { base, task }
+}
+
+fn scripted(replies: &[&str], seats: usize) -> LlmEngine {
+    let replies = Replies::InTurn(replies.iter().map(|r| r.to_string()).collect());
+    ScriptedLlm { replies, first_word: Duration::from_millis(5), words_per_second: 1000.0, seats }.engine()
+}
+
+fn client(base: &str, change: impl FnOnce(&mut LlmSettings)) -> LlmClient {
+    let mut settings = LlmSettings { base_url: format!("{base}/v1/"), ..LlmSettings::default() };
+    change(&mut settings);
+    LlmClient::new(settings, Metrics::new()).unwrap()
+}
+
+fn ask(text: &str) -> Vec<Message> {
+    vec![Message::new(Role::System, "Be brief."), Message::new(Role::User, text)]
+}
+
+/// The text, and how it ended.
+async fn answer(client: &LlmClient) -> (String, Result<Token, LlmError>) {
+    let mut text = String::new();
+    let mut reply = client.stream(ask("hi"), 0.3, 50);
+    let mut last = None;
+    while let Some(token) = reply.next().await {
+        assert!(last.is_none(), "something came after the end");
+        match token {
+            Ok(Token::Text(piece)) => text.push_str(&piece),
+            end => last = Some(end),
+        }
+    }
+    (text, last.expect("an answer has an end"))
+}
+
+async fn post_json(url: &str, body: &str) -> (StatusCode, reqwest::header::HeaderMap, Value) {
+    let response = reqwest::Client::new().post(url).body(body.to_owned()).send().await.unwrap();
+    let (status, headers) = (response.status(), response.headers().clone());
+    (status, headers, serde_json::from_slice(&response.bytes().await.unwrap()).unwrap_or(Value::Null))
+}
+
+/// A stock client's view: models, a whole answer, and a streamed one with role, text, reason, usage and the end mark.
+#[tokio::test]
+async fn the_door_speaks_openai() {
+    let served = serve(chat::router(scripted(&["Hello to you."], 4), None)).await;
+    let models: Value = reqwest::get(format!("{}/v1/models", served.base)).await.unwrap().json().await.unwrap();
+    assert_eq!((&models["object"], &models["data"][0]["id"]), (&json!("list"), &json!("scripted")));
+
+    let url = format!("{}/v1/chat/completions", served.base);
+    let request = json!({"model": "anything", "messages": [{"role": "user", "content": "hi"}], "tools": [{"type": "function"}], "unknown": 1});
+    let (status, _, whole) = post_json(&url, &request.to_string()).await;
+    assert_eq!(status, 200);
+    assert_eq!(whole["choices"][0]["message"], json!({"role": "assistant", "content": "Hello to you."}));
+    assert_eq!((&whole["choices"][0]["finish_reason"], &whole["usage"]["completion_tokens"]), (&json!("stop"), &json!(3)));
+
+    let mut request = request;
+    request["stream"] = json!(true);
+    request["stream_options"] = json!({"include_usage": true});
+    request["max_tokens"] = json!(2);
+    let response = reqwest::Client::new().post(&url).json(&request).send().await.unwrap();
+    assert!(response.headers()["content-type"].to_str().unwrap().starts_with("text/event-stream"));
+    let body = response.text().await.unwrap();
+    let data: Vec<&str> = body.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
+    assert_eq!(data.last(), Some(&"[DONE]"));
+    let chunks: Vec<Value> = data[..data.len() - 1].iter().map(|d| serde_json::from_str(d).unwrap()).collect();
+    assert_eq!(chunks[0]["choices"][0]["delta"]["role"], "assistant");
+    let text: String = chunks.iter().filter_map(|c| c["choices"][0]["delta"]["content"].as_str()).collect();
+    assert_eq!(text, "Hello to ");
+    assert_eq!(chunks[chunks.len() - 2]["choices"][0]["finish_reason"], "length");
+    let usage = chunks.last().unwrap();
+    assert_eq!((usage["choices"].as_array().unwrap().len(), &usage["usage"]["completion_tokens"]), (0, &json!(2)));
+    assert!(chunks.iter().all(|c| c["id"] == chunks[0]["id"] && c["object"] == "chat.completion.chunk"));
+}
+
+/// Every refusal has OpenAI's error body and says what is wrong.
+#[tokio::test]
+async fn the_door_refuses_with_reasons() {
+    let served = serve(chat::router(scripted(&["x"], 4), None)).await;
+    let url = format!("{}/v1/chat/completions", served.base);
+    let user = r#"[{"role":"user","content":"hi"}]"#;
+    for (body, param, says) in [
+        ("{not json".to_owned(), Value::Null, "not a chat completion request"),
+        ("{}".to_owned(), Value::Null, "missing field `messages`"),
+        (r#"{"messages":[]}"#.to_owned(), json!("messages"), "no message"),
+        (r#"{"messages":[{"role":"user","content":"  "}]}"#.to_owned(), json!("messages"), "no message"),
+        (r#"{"messages":[{"role":"wizard","content":"hi"}]}"#.to_owned(), json!("messages"), "role"),
+        (format!(r#"{{"messages":{user},"n":2}}"#), json!("n"), "n must be 1"),
+        (format!(r#"{{"messages":{user},"temperature":-1}}"#), json!("temperature"), "between 0 and 2"),
+        (format!(r#"{{"messages":{user},"max_tokens":0}}"#), json!("max_tokens"), "at least 1"),
+    ] {
+        let (status, _, error) = post_json(&url, &body).await;
+        assert_eq!(status, 400, "{body}");
+        assert_eq!((&error["error"]["type"], &error["error"]["param"]), (&json!("invalid_request_error"), &param), "{body}");
+        assert!(error["error"]["message"].as_str().unwrap().contains(says), "{body}: {error}");
+    }
+    let (status, _, error) = post_json(&url, &"x".repeat(2 << 20)).await;
+    assert_eq!((status, &error["error"]["type"]), (StatusCode::PAYLOAD_TOO_LARGE, &json!("invalid_request_error")));
+}
+
+/// Without the token nothing but the sign of life is there; with it, the client gets its answer.
+#[tokio::test]
+async fn the_door_wants_its_token() {
+    let served = serve(chat::router(scripted(&["Come in."], 4), Some(access::Token::new("sesame")))).await;
+    assert_eq!(reqwest::get(format!("{}/api/build_info", served.base)).await.unwrap().status(), 200);
+    assert_eq!(reqwest::get(format!("{}/v1/models", served.base)).await.unwrap().status(), 401);
+    let refused = answer(&client(&served.base, |s| s.api_key = Some("wrong".into()))).await.1.unwrap_err();
+    assert!(refused.to_string().contains("401") && refused.to_string().contains("API key"), "{refused}");
+    let (text, end) = answer(&client(&served.base, |s| s.api_key = Some("sesame".into()))).await;
+    assert_eq!(text, "Come in.");
+    assert_eq!(end.unwrap(), Token::Done { truncated: false, usage: Usage { input_tokens: 3, output_tokens: 2 } });
+}
+
+/// A full engine says when to come again; a caller that leaves makes room at once.
+#[tokio::test]
+async fn a_full_door_says_so() {
+    let slow = ScriptedLlm { replies: Replies::Echo, first_word: Duration::ZERO, words_per_second: 1.0, seats: 1 };
+    let served = serve(chat::router(slow.engine(), None)).await;
+    let client = client(&served.base, |_| {});
+    let mut first = client.stream(ask("hi"), 0.3, 50);
+    assert!(matches!(first.next().await, Some(Ok(Token::Text(_)))));
+    let url = format!("{}/v1/chat/completions", served.base);
+    let (status, headers, error) = post_json(&url, r#"{"messages":[{"role":"user","content":"hi"}]}"#).await;
+    assert_eq!((status, headers["retry-after"].to_str().unwrap()), (StatusCode::SERVICE_UNAVAILABLE, "1"));
+    assert_eq!(error["error"]["code"], "engine_overloaded");
+    let busy = answer(&client).await.1.unwrap_err();
+    assert_eq!(busy.fault(), Fault::Busy);
+    drop(first);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let mut again = client.stream(ask("hi"), 0.3, 50);
+        match again.next().await {
+            Some(Ok(Token::Text(_))) => break,
+            _ => assert!(Instant::now() < deadline, "the seat of a caller that left was never free again"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A server that says `pieces` word for word, then does as `then` says.
+#[derive(Clone, Copy)]
+enum Then {
+    End,
+    Stall,
+    Break,
+}
+
+async fn hostile(pieces: &'static [&'static str], then: Then) -> Served {
+    let complete = post(move || async move {
+        let pieces = stream::iter(pieces.iter().map(|p| Ok::<_, std::io::Error>(axum::body::Bytes::from_static(p.as_bytes()))));
+        let end = stream::once(async move {
+            match then {
+                Then::End => None,
+                Then::Stall => std::future::pending().await,
+                Then::Break => {
+                    // What was said before should have left.
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    Some(Err(std::io::Error::other("pulled the plug")))
+                }
+            }
+        });
+        let body = Body::from_stream(pieces.chain(end.filter_map(|e| async { e })));
+        ([("content-type", "text/event-stream")], body)
+    });
+    let models = get(|| async { r#"{"data":[{"id":"first"},{"id":"second"}]}"# });
+    serve(Router::new().route("/v1/chat/completions", complete).route("/v1/models", models)).await
+}
+
+const TEXT: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"Hel\"}}]}\n\n";
+const STOP: &str = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
+
+/// What servers send beside text, leave out, or split in the middle of a line does not matter.
+#[tokio::test]
+async fn the_client_is_lenient() {
+    for pieces in [
+        &[TEXT, STOP, "data: [DONE]\n\n"][..],
+        &[TEXT, "data: [DONE]\n\n"],
+        &[TEXT, STOP],
+        &[
+            ": keep-alive\n\n",
+            "event: ping\ndata: {}\n\n",
+            "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":null,\"reasoning_content\":\"hmm\"}}]}\n\n",
+            "data: {\"choices\":[{\"delta\":{\"con",
+            "tent\":\"Hel\"}}]}\n",
+            "\n",
+            "data: {\"choices\":[{\"delta\":{\"content\":\"\"},\"finish_reason\":\"stop\"}],\"usage\":null}\n\n",
+            "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":1}}\n\ndata: [DONE]\n\n",
+        ],
+    ] {
+        let served = hostile(pieces, Then::End).await;
+        let (text, end) = answer(&client(&served.base, |_| {})).await;
+        assert_eq!(text, "Hel");
+        assert!(matches!(end, Ok(Token::Done { truncated: false, .. })), "{end:?}");
+    }
+    // Nothing waits for a usage that does not come.
+    let served = hostile(&[TEXT, STOP], Then::Stall).await;
+    assert!(matches!(answer(&client(&served.base, |_| {})).await.1, Ok(Token::Done { .. })));
+}
+
+/// Every way to fail has a name and an end; nobody waits for ever.
+#[tokio::test]
+async fn the_client_survives_hostile_servers() {
+    let short = |s: &mut LlmSettings| {
+        s.first_token = Duration::from_millis(1500);
+        s.idle = Duration::from_millis(300);
+    };
+    const THINKING: &str = "data: {\"choices\":[{\"delta\":{\"reasoning_content\":\"hm\"}}]}\n\n";
+    for (pieces, then, text, says) in [
+        (&["data: {garbage\n\n"][..], Then::End, "", "no chunk"),
+        (&[TEXT, "data: <html>\n\n"], Then::End, "Hel", "no chunk"),
+        (&[TEXT], Then::End, "Hel", "in the middle of the answer"),
+        (&[TEXT], Then::Break, "Hel", "broke off"),
+        (&[TEXT], Then::Stall, "Hel", "nothing for 300ms"),
+        (&[], Then::Stall, "", "nothing for 1.5s"),
+        (&[THINKING, THINKING], Then::Stall, "", "nothing for 1.5s"),
+        (&[TEXT, "data: {\"error\":{\"message\":\"out of memory\",\"code\":500}}\n\n"], Then::Stall, "Hel", "out of memory"),
+        (&["data: \u{fffd}\u{fffd}\n\n"], Then::End, "", "no chunk"),
+    ] {
+        let served = hostile(pieces, then).await;
+        let (said, end) = answer(&client(&served.base, short)).await;
+        assert_eq!(said, text, "{pieces:?}");
+        let error = end.expect_err(says);
+        assert!(error.to_string().contains(says), "{pieces:?}: {error}");
+        assert_eq!(error.fault(), Fault::Engine);
+    }
+    // Nobody there; and somebody who answers with a page.
+    let gone = client("http://127.0.0.1:1", short);
+    assert!(matches!(answer(&gone).await.1, Err(LlmError::Unreachable { .. })));
+    let page = serve(Router::new().fallback(|| async { (StatusCode::NOT_FOUND, "<html>no such thing</html>") })).await;
+    let refused = answer(&client(&page.base, |s| s.model = "m".into())).await.1.unwrap_err();
+    assert!(refused.to_string().contains("404") && refused.to_string().contains("no such thing"), "{refused}");
+}
+
+/// A line without an end cannot fill the memory.
+#[tokio::test]
+async fn an_endless_answer_ends() {
+    let complete = post(|| async {
+        let flood = stream::repeat_with(|| Ok::<_, std::io::Error>(axum::body::Bytes::from_static(&[b'x'; 65_536])));
+        Body::from_stream(stream::once(async { Ok(axum::body::Bytes::from_static(b"data: ")) }).chain(flood))
+    });
+    let served = serve(Router::new().route("/v1/chat/completions", complete)).await;
+    let error = answer(&client(&served.base, |s| s.model = "m".into())).await.1.unwrap_err();
+    assert!(error.to_string().contains("no end"), "{error}");
+}
+
+/// Without a name the first model that the server lists is asked for, and the list is read once.
+#[tokio::test]
+async fn the_client_picks_a_model() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let asked = Arc::new(AtomicUsize::new(0));
+    let (counter, models) = (asked.clone(), json!({"data": [{"id": "first"}, {"id": "second"}]}));
+    let router = Router::new()
+        .route("/v1/models", get(move || async move { counter.fetch_add(1, Ordering::SeqCst); models.to_string() }))
+        .route(
+            "/v1/chat/completions",
+            post(|body: String| async move {
+                let request: Value = serde_json::from_str(&body).unwrap();
+                let say = json!({"choices": [{"delta": {"content": request["model"]}, "finish_reason": "length"}]});
+                format!("data: {say}\n\ndata: [DONE]\n\n")
+            }),
+        );
+    let served = serve(router).await;
+    let client = client(&served.base, |_| {});
+    for _ in 0..2 {
+        let (text, end) = answer(&client).await;
+        assert_eq!((text.as_str(), matches!(end, Ok(Token::Done { truncated: true, .. }))), ("first", true));
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    let empty = serve(Router::new().route("/v1/models", get(|| async { "{}" }))).await;
+    assert!(matches!(answer(&self::client(&empty.base, |_| {})).await.1, Err(LlmError::NoModel { .. })));
+}
