@@ -3,6 +3,7 @@
 mod architecture;
 mod front_desk;
 mod browser;
+mod caller;
 mod kit;
 mod llm;
 mod rtc;
