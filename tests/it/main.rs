@@ -12,3 +12,4 @@ mod stt_wire;
 mod tts_door;
 mod voice_room;
 mod protocol;
+mod whisper;

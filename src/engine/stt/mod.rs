@@ -1,11 +1,15 @@
 //! door: speech to text
 //!
 //! In: a caller's sound, chunk by chunk. Out: words. [`listener`] decides what is transcribed when; [`service`] keeps the
-//! recognizer behind one queue and counts the seats before it. The recognizer is Whisper or a script. Never: transcribes
-//! silence; knows why it was asked.
+//! recognizer behind one queue and counts the seats before it. The recognizer is [`whisper`], whose decoder [`gate`] keeps
+//! on its way, or a script. Never: transcribes silence; knows why it was asked.
 
+pub mod gate;
 pub mod listener;
+mod mel;
 mod piece;
 pub mod service;
+mod vocabulary;
+pub mod whisper;
 
 pub use service::{Ear, Seat, SttEngine};
