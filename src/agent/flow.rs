@@ -356,6 +356,8 @@ pub enum Ended {
 // ------------------------------------------------------------------------------------------------ notices → transport
 
 /// A fact for the caller. The protocol core holds those of the floor's `next` until the floor decides.
+/// A room publishes what it has to tell *before* it sends on what follows from it (`SpeechStarted` before its `Heard`, `ReplyStarted`
+/// before the first word, `ReplyDone` before the floor moves): then the one lane of notices has causes before effects.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Notice {
     pub turn: Option<TurnId>,

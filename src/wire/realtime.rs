@@ -140,7 +140,7 @@ mod tests {
             },
             concat!(
                 r#"{"event_id":"event_1","type":"conversation.item.added","previous_item_id":"item_0","item":{"id":"item_a","#,
-                r#""object":"realtime.item","status":"completed","type":"message","role":"user","content":[{"type":"input_audio"}]}}"#
+                r#""object":"realtime.item","status":"completed","type":"message","role":"user","content":[{"type":"input_audio","transcript":null}]}}"#
             ),
         );
         server(

@@ -580,6 +580,7 @@ struct Stage {
     reached: usize,
     said: String,
     buffer: Option<&'static str>,
+    cancelled: bool,
 }
 
 /// The order within one response; deltas may repeat.
@@ -656,13 +657,17 @@ impl Laws {
             "response.done" => {
                 assert!(event["response"]["usage"]["total_tokens"].is_u64(), "usage is always told: {text}");
                 assert_ne!(event["response"]["status"], "in_progress", "{text}");
+                stage.cancelled = event["response"]["status"] == "cancelled";
             }
             "output_audio_buffer.started" => assert_eq!(stage.buffer.replace("started"), None, "{text}"),
             "output_audio_buffer.stopped" => {
                 assert_eq!(stage.buffer.replace("stopped"), Some("started"), "{text}");
                 assert_eq!(stage.reached, ORDER.len() - 1, "stopped follows done: {text}");
             }
-            "output_audio_buffer.cleared" => assert_eq!(stage.buffer.replace("cleared"), Some("started"), "{text}"),
+            "output_audio_buffer.cleared" => {
+                assert_eq!(stage.buffer.replace("cleared"), Some("started"), "{text}");
+                assert!(!stage.cancelled, "what was heard is told before the cancelled response is ended: {text}");
+            }
             _ => {}
         }
     }

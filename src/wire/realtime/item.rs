@@ -62,7 +62,8 @@ pub enum Part {
         text: String,
     },
     InputAudio {
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        /// Written as `null` until it is known: the zod schema of stock browsers wants the field.
+        #[serde(default)]
         transcript: Option<String>,
     },
     InputImage {
@@ -78,7 +79,7 @@ pub enum Part {
     /// Read also under its name of the beta.
     #[serde(alias = "audio")]
     OutputAudio {
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(default)]
         transcript: Option<String>,
     },
 }

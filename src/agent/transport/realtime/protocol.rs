@@ -226,9 +226,9 @@ impl Protocol {
         }
     }
 
-    /// On a WebSocket a reply may begin while the last sound of the one before is still being sent.
+    /// A reply may begin while the end of the one before is still to be told.
     pub(super) fn must_wait(&self, turn: TurnId) -> bool {
-        self.link == Link::WebSocket && self.active().is_some_and(|reply| reply.turn < turn && reply.is_being_sent())
+        self.active().is_some_and(|reply| reply.turn < turn && reply.is_ending())
     }
 
     pub(super) fn entry(&self, item_id: &str) -> Option<Entry> {

@@ -11,18 +11,19 @@
 //! Out:   server events. Each id is announced before it is used; `response.done` comes once, after the last delta.
 //! Never: waits for a fact that cannot come any more: losing the floor, or the next reply, settles it.
 
+mod events;
+
 use std::collections::BTreeMap;
 
-use super::items::{Items, Record, named};
+use super::items::{Items, named};
 use super::protocol::Link;
-use crate::agent::flow::{Entry, ItemId, Outcome, Role, TurnId, Usage};
+use crate::agent::flow::{Entry, ItemId, Outcome, TurnId, Usage};
 use crate::media::time::MediaTime;
+use crate::wire::realtime::ItemStatus;
 use crate::wire::realtime::server::{
-    ContentPart, ContentPartBody, Delta, Failure, Response, ResponseAudio, ResponseStatus, ResponseVoice, ServerBody,
-    StatusDetails, Usage as WireUsage,
+    Failure, ResponseStatus, ResponseVoice, ServerBody, StatusDetails, Usage as WireUsage,
 };
-use crate::wire::realtime::session::{MaxTokens, Modality};
-use crate::wire::realtime::{Item, ItemStatus};
+use crate::wire::realtime::session::MaxTokens;
 
 #[derive(Debug)]
 pub struct Reply {
@@ -119,9 +120,14 @@ impl Reply {
         self.text.is_some()
     }
 
-    /// Everything is made, and sound of it is still on its way to a WebSocket: the next reply's events wait for it.
-    pub fn is_being_sent(&self) -> bool {
-        !self.done && self.text.is_some() && !self.sent_all && self.will_be_sent()
+    /// Its end was decided but cannot be told yet: sound of it is on its way to a WebSocket, or the stage has not said how much
+    /// was heard. The next reply's events wait for it.
+    pub fn is_ending(&self) -> bool {
+        let Some((outcome, _)) = self.text.filter(|_| !self.done) else { return false };
+        match self.link {
+            Link::WebSocket => !self.sent_all && self.will_be_sent(),
+            Link::WebRtc => is_cancelled(outcome) && self.sound == Sound::Playing,
+        }
     }
 
     /// How much sound a WebSocket client has been given.
@@ -246,9 +252,9 @@ impl Reply {
     /// Whether nothing can come any more that `response.done` has to follow.
     fn is_due(&self, outcome: Outcome) -> bool {
         match (outcome, self.link) {
-            (Outcome::Interrupted | Outcome::Cancelled, Link::WebSocket) => true,
+            (outcome, Link::WebSocket) if is_cancelled(outcome) => true,
             // The stage says first how much of it was heard.
-            (Outcome::Interrupted | Outcome::Cancelled, Link::WebRtc) => self.sound != Sound::Playing,
+            (outcome, Link::WebRtc) if is_cancelled(outcome) => self.sound != Sound::Playing,
             _ if self.said.is_empty() && self.sound == Sound::Waiting && self.sent == MediaTime::ZERO => true,
             (_, Link::WebRtc) => {
                 self.sound == Sound::Over
@@ -266,7 +272,7 @@ impl Reply {
 
     fn finish(&mut self, outcome: Outcome, usage: Usage, items: &mut Items) -> Vec<ServerBody> {
         let mut events = Vec::new();
-        let cancelled = matches!(outcome, Outcome::Interrupted | Outcome::Cancelled);
+        let cancelled = is_cancelled(outcome);
         if cancelled && self.link == Link::WebRtc && self.announced && self.sound == Sound::Waiting {
             // Words were told of which nothing was heard, and nothing will be.
             self.sound = Sound::Over;
@@ -343,85 +349,10 @@ impl Reply {
             audio_end_ms: played.as_ms(),
         })
     }
+}
 
-    // ---------------------------------------------------------------------------------------------- describing
-
-    /// The first word or sound makes the item.
-    fn announce(&mut self, items: &mut Items) -> Vec<ServerBody> {
-        if std::mem::replace(&mut self.announced, true) {
-            return Vec::new();
-        }
-        let record = Record {
-            id: self.item.clone(),
-            entry: Entry::Reply(self.turn),
-            role: Role::Assistant,
-            spoken: true,
-            text: None,
-            status: ItemStatus::InProgress,
-        };
-        let item = record.empty();
-        let previous_item_id = named(items.append(record));
-        vec![
-            ServerBody::OutputItemAdded { response_id: self.id.clone(), output_index: 0, item: item.clone() },
-            ServerBody::ItemAdded { previous_item_id, item },
-            ServerBody::ContentPartAdded(self.part(String::new())),
-        ]
-    }
-
-    /// The item as it ended, kept for whoever retrieves it.
-    fn record(&self, status: ItemStatus, items: &mut Items) -> Item {
-        let text = self.heard.map_or(self.said.as_str(), |words| first_words(&self.said, words)).to_owned();
-        let record = Record {
-            id: self.item.clone(),
-            entry: Entry::Reply(self.turn),
-            role: Role::Assistant,
-            spoken: true,
-            text: Some(text),
-            status,
-        };
-        let item = record.item();
-        // The client may have deleted it while it was spoken.
-        if let Some(known) = items.by_entry(&record.entry) {
-            *known = record;
-        }
-        item
-    }
-
-    fn part(&self, transcript: String) -> ContentPart {
-        ContentPart {
-            response_id: self.id.clone(),
-            item_id: self.item.to_string(),
-            output_index: 0,
-            content_index: 0,
-            part: ContentPartBody::Audio { transcript },
-        }
-    }
-
-    fn delta(&self, delta: String) -> Delta {
-        Delta { response_id: self.id.clone(), item_id: self.item.to_string(), output_index: 0, content_index: 0, delta }
-    }
-
-    fn response(
-        &self,
-        status: ResponseStatus,
-        status_details: Option<StatusDetails>,
-        usage: Option<WireUsage>,
-        output: Vec<Item>,
-    ) -> Response {
-        Response {
-            id: self.id.clone(),
-            object: "realtime.response".to_owned(),
-            status,
-            status_details,
-            output,
-            conversation_id: Some(self.terms.conversation_id.clone()),
-            output_modalities: vec![Modality::Audio],
-            max_output_tokens: self.terms.max_output_tokens,
-            audio: ResponseAudio { output: self.terms.voice.clone() },
-            usage,
-            metadata: self.terms.metadata.clone(),
-        }
-    }
+fn is_cancelled(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Interrupted | Outcome::Cancelled)
 }
 
 /// The text up to the end of its first `count` words.
