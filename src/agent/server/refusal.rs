@@ -1,5 +1,6 @@
 //! io: what a caller is told when something went wrong, and whose fault that is
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::Json;
@@ -20,7 +21,7 @@ pub struct CallError {
     /// A sentence for people.
     pub message: String,
     /// Which part of the request is meant.
-    pub param: Option<&'static str>,
+    pub param: Option<Cow<'static, str>>,
 }
 
 impl CallError {
@@ -28,8 +29,8 @@ impl CallError {
         Self { fault, code, message: message.into(), param: None }
     }
 
-    pub fn about(mut self, param: &'static str) -> Self {
-        self.param = Some(param);
+    pub fn about(mut self, param: impl Into<Cow<'static, str>>) -> Self {
+        self.param = Some(param.into());
         self
     }
 }
@@ -66,8 +67,8 @@ impl Refusal {
         Self { status, kind, error: CallError::new(Fault::Caller, code, message), retry_after: None }
     }
 
-    pub fn about(mut self, param: &'static str) -> Self {
-        self.error.param = Some(param);
+    pub fn about(mut self, param: impl Into<Cow<'static, str>>) -> Self {
+        self.error.param = Some(param.into());
         self
     }
 
