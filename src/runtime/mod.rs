@@ -1,10 +1,12 @@
 //! door: the only room that spawns, sleeps, owns threads, child processes or lanes
 //!
 //! [`scope`] owns the tasks of a session and reports how they ended; [`lane`] joins rooms, bounded and measured;
-//! [`pool`] is where DSP runs; [`clock`] is the one place that reads the time, so that tests can pause it.
+//! [`pool`] is where DSP runs; [`clock`] is the one place that reads the time, so that tests can pause it;
+//! [`child`] is a program of its own that is talked to in lines.
 
 #![allow(clippy::disallowed_methods, reason = "this is the room that the rule sends everybody to")]
 
+pub mod child;
 pub mod clock;
 pub mod lane;
 pub mod pool;

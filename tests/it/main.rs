@@ -10,6 +10,7 @@ mod rtc;
 mod stt_door;
 mod stt_wire;
 mod tts_door;
+mod tts_sentences;
 mod voice_room;
 mod protocol;
 mod whisper;

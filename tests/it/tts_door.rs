@@ -12,7 +12,7 @@ use visavis::engine::serve::tts::router;
 use visavis::engine::tts::TtsEngine;
 use visavis::wire::moshi::{TtsIn, TtsOut, pack, unpack};
 
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 const AT_ONCE: Script = Script { first_sound_after: Duration::ZERO, times_real_time: 0.0 };
 
@@ -24,15 +24,15 @@ pub async fn serve(engine: TtsEngine, auth: Option<Token>) -> String {
     format!("ws://{address}")
 }
 
-async fn connect(base: &str, query: &str) -> Result<Socket, tungstenite::Error> {
+pub async fn connect(base: &str, query: &str) -> Result<Socket, tungstenite::Error> {
     connect_async(format!("{base}/api/tts_streaming?{query}")).await.map(|(socket, _)| socket)
 }
 
-async fn say(socket: &mut Socket, message: TtsIn) {
+pub async fn say(socket: &mut Socket, message: TtsIn) {
     socket.send(Message::Binary(pack(&message).into())).await.unwrap();
 }
 
-async fn next(socket: &mut Socket) -> Option<TtsOut> {
+pub async fn next(socket: &mut Socket) -> Option<TtsOut> {
     loop {
         match tokio::time::timeout(Duration::from_secs(20), socket.next()).await.expect("an answer within 20 s")? {
             Ok(Message::Binary(bytes)) => return Some(unpack(&bytes).unwrap()),
@@ -42,7 +42,7 @@ async fn next(socket: &mut Socket) -> Option<TtsOut> {
     }
 }
 
-async fn rest(socket: &mut Socket) -> Vec<TtsOut> {
+pub async fn rest(socket: &mut Socket) -> Vec<TtsOut> {
     let mut all = vec![];
     while let Some(message) = next(socket).await {
         all.push(message);

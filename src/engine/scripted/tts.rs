@@ -1,4 +1,4 @@
-//! io: a voice of known times: every letter hums for 60 ms
+//! task: a voice of known times: every letter hums for 60 ms
 //!
 //! Words, phones and sound are arithmetic, so a test knows what must be heard when. The hum is voiced while a letter
 //! sounds and silent between words, so mouths and voice detectors can be judged by it.

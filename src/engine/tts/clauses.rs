@@ -126,7 +126,7 @@ impl Clauses {
 }
 
 /// What the punctuation after `word` says.
-fn end_of(word: &str) -> ClauseEnd {
+pub(super) fn end_of(word: &str) -> ClauseEnd {
     let bare = word.trim_end_matches(|c: char| {
         CLOSERS.contains(c) || (!c.is_alphanumeric() && !c.is_ascii() && !MARKS.contains(c))
     });
@@ -143,7 +143,7 @@ fn end_of(word: &str) -> ClauseEnd {
 }
 
 /// Whether the dot at the end of `word` belongs to the word.
-fn is_abbreviation(word: &str) -> bool {
+pub(super) fn is_abbreviation(word: &str) -> bool {
     let stem = word.trim_end_matches('.').trim_start_matches(|c: char| !c.is_alphanumeric());
     let mut letters = stem.chars();
     let initial = matches!((letters.next(), letters.next()), (Some(c), None) if c.is_uppercase() && c != 'I');
