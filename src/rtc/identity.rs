@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use str0m::config::{CryptoProvider, DtlsCert};
 
+use super::dtls::Patient;
+
 /// The certificate that all calls of a process present. Making one costs milliseconds, and peers pin its fingerprint only
 /// per call, so one is enough. Clones share the private key.
 #[derive(Clone)]
@@ -18,7 +20,7 @@ pub struct Identity {
 impl Identity {
     /// A fresh self-signed certificate (ECDSA P-256), as WebRTC wants it (RFC 8827, section 6.5).
     pub fn generate() -> Result<Self, RtcError> {
-        let crypto = str0m::crypto::from_feature_flags();
+        let crypto = CryptoProvider { dtls_provider: &Patient, ..str0m::crypto::from_feature_flags() };
         let certificate = crypto
             .dtls_provider
             .generate_certificate()

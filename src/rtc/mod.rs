@@ -16,6 +16,7 @@
 //! rule of time.
 
 mod clock;
+mod dtls;
 mod endpoint;
 mod event;
 mod identity;

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use str0m::bwe::{Bitrate, BweKind};
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::channel::ChannelId;
+use str0m::config::DtlsVersion;
 use str0m::format::Codec;
 use str0m::media::{Direction, Frequency, KeyframeRequestKind, MediaData, MediaKind, MediaTime as StackTime, Mid};
 use str0m::net::{Protocol, Receive};
@@ -400,6 +401,7 @@ fn base(config: &RtcConfig) -> str0m::RtcConfig {
     str0m::RtcConfig::new()
         .set_crypto_provider(config.identity.crypto.clone())
         .set_dtls_cert(config.identity.certificate.clone())
+        .set_dtls_version(DtlsVersion::Dtls12)
         .clear_codecs()
         .enable_opus(true, false)
         .enable_vp8(true)

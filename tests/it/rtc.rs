@@ -85,6 +85,25 @@ fn a_clean_link_carries_everything() {
     }
 }
 
+/// Calls come up over a bad line within seconds, over a slow one too; the data channel follows.
+#[test]
+fn calls_come_up_under_loss() {
+    let mut slowest = Duration::ZERO;
+    for seed in 0..40 {
+        let loss = if seed % 2 == 0 { 0.05 } else { 0.15 };
+        let mut link = Link::new(seed, loss, true);
+        slowest = slowest.max(link.connect());
+        // SCTP repeats its opening after 3, 6 and 12 s and cannot be told otherwise.
+        link.until(Side::Server, 60 * SECOND, |e| matches!(e, Event::ChannelOpen)).expect("the channel opens");
+    }
+    assert!(slowest < 8 * SECOND, "the slowest of 40 came up after {slowest:?}");
+
+    let mut slow = Link::new(1, 0.0, true);
+    slow.delay = Duration::from_millis(400);
+    let connected = slow.connect();
+    assert!(connected < 5 * SECOND, "at 0.8 s round trip: {connected:?}");
+}
+
 /// At 5 and 15 % loss each way: audio loses what the link loses, and frames are resent.
 #[test]
 fn losses_are_survived_and_frames_resent() {

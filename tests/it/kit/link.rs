@@ -24,6 +24,8 @@ pub struct Link {
     pub started: Instant,
     /// Share of datagrams that vanish, 0–1.
     pub loss: f64,
+    /// The least time from one side to the other; up to 3 ms come on top.
+    pub delay: Duration,
     /// Nothing of this side arrives any more.
     pub dead: Option<Side>,
     rng: fastrand::Rng,
@@ -68,6 +70,7 @@ impl Link {
             now,
             started: now,
             loss,
+            delay: Duration::from_millis(20),
             dead: None,
             rng: fastrand::Rng::with_seed(seed),
             flying: BinaryHeap::new(),
@@ -159,7 +162,7 @@ impl Link {
                     if self.dead == Some(side) || self.rng.f64() < self.loss {
                         continue;
                     }
-                    let delay = Duration::from_micros(20_000 + self.rng.u64(0..3_000));
+                    let delay = self.delay + Duration::from_micros(self.rng.u64(0..3_000));
                     let last = &mut self.last_arrival[side as usize];
                     *last = (*last).max(self.now + delay);
                     self.sent += 1;
