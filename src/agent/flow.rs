@@ -338,7 +338,9 @@ pub struct Played {
     pub words: Vec<WordTime>,
     /// How much of the turn's sound has left.
     pub played: MediaTime,
-    /// When its first frame left, on this process's clock.
+    /// When its first piece of sound was here, on this process's clock.
+    pub ready: Option<Instant>,
+    /// When its first frame left.
     pub first_sound: Option<Instant>,
     pub ended: Option<Ended>,
 }

@@ -1,3 +1,11 @@
 //! door: a caller's sound becomes words and pauses
+//!
+//! In: `Mic`, the settings. Out: `Heard`, and the notices that go with it. [`ear`] makes sound of packets, the VAD's
+//! probabilities go to [`endpoint`], which says where speech begins, pauses and ends; [`stt`] is the client of the engine that
+//! writes it down; [`task`] joins them. Never: decides whose turn it is.
 
+mod ear;
+mod endpoint;
 pub mod stt;
+pub mod task;
+mod transcript;

@@ -114,11 +114,11 @@ impl Playout {
     }
 
     /// Never fails: what no turn of the floor asked for is dropped.
-    pub fn handle(&mut self, input: Input) {
+    pub fn handle(&mut self, now: Instant, input: Input) {
         match input {
             Input::Speech(speech) => {
                 if let Some(recital) = self.recital(speech.turn) {
-                    recital.add(speech);
+                    recital.add(now, speech);
                 }
             }
             Input::HungUp(turn) => {
@@ -149,6 +149,8 @@ impl Playout {
         if let Some(turn) = self.on_stage {
             let was_heard = before.now == Some(turn) && before.level == Level::Full;
             match (was_heard, self.hears(turn)) {
+                // Away again before the first frame back: it is silent already.
+                (true, false) if self.edge == Edge::FadeIn => self.edge = Edge::Steady,
                 (true, false) => {
                     self.edge = Edge::FadeOut;
                     self.after_floor = Some(0);
@@ -453,14 +455,14 @@ mod tests {
         }
 
         fn floor(&mut self, floor: Floor) {
-            self.playout.handle(Input::Floor { floor, unsent: vec![] });
+            self.playout.handle(self.start, Input::Floor { floor, unsent: vec![] });
         }
 
         fn say(&mut self, turn: u64, frames: u64) {
             for piece in speech(turn, frames) {
-                self.playout.handle(Input::Speech(piece));
+                self.playout.handle(self.start, Input::Speech(piece));
             }
-            self.playout.handle(Input::HungUp(TurnId(turn)));
+            self.playout.handle(self.start, Input::HungUp(TurnId(turn)));
         }
 
         /// Sleeps as the task does, from deadline to deadline.
@@ -588,7 +590,7 @@ mod tests {
             .map(|n| Sound::Frame { turn: Some(TurnId(1)), media_time: Samples(n * 480), pcm: b.frames[n as usize].1 })
             .collect();
         b.frames.truncate(7);
-        b.playout.handle(Input::Floor { floor: floor(Some(1), None, Level::Paused), unsent });
+        b.playout.handle(b.start, Input::Floor { floor: floor(Some(1), None, Level::Paused), unsent });
         b.until(400);
         assert_eq!(b.of(1), 8, "seven sent, one fading");
         b.floor(floor(Some(1), None, Level::Full));
@@ -626,12 +628,12 @@ mod tests {
         let mut b = Bench::new();
         b.floor(floor(Some(1), None, Level::Full));
         let pieces = speech(1, 14);
-        b.playout.handle(Input::Speech(pieces[0].clone()));
+        b.playout.handle(b.start, Input::Speech(pieces[0].clone()));
         b.until(300);
         let underruns = b.others.iter().filter(|o| matches!(o, Output::Underrun)).count();
         assert_eq!((b.of(1), underruns), (3, 13));
-        b.playout.handle(Input::Speech(pieces[1].clone()));
-        b.playout.handle(Input::HungUp(TurnId(1)));
+        b.playout.handle(b.start, Input::Speech(pieces[1].clone()));
+        b.playout.handle(b.start, Input::HungUp(TurnId(1)));
         b.until(900);
         assert_eq!(b.of(1), 7);
         assert_eq!(b.last_played(1).unwrap().ended, Some(Ended::Failed));

@@ -22,6 +22,7 @@ pub struct Recital {
     closed: bool,
     /// Closed before the last piece came.
     failed: bool,
+    ready: Option<Instant>,
     pub first_sound: Option<Instant>,
 }
 
@@ -35,12 +36,13 @@ impl Recital {
             position: MediaTime::ZERO,
             closed: false,
             failed: false,
+            ready: None,
             first_sound: None,
         }
     }
 
     /// Takes a piece. Pieces are contiguous; one that is not is dropped.
-    pub fn add(&mut self, speech: Arc<Speech>) {
+    pub fn add(&mut self, now: Instant, speech: Arc<Speech>) {
         if speech.at != self.arrived || self.closed {
             return;
         }
@@ -48,6 +50,7 @@ impl Recital {
         self.words.extend(speech.words.iter().cloned());
         self.closed = speech.end;
         if !speech.pcm.is_empty() {
+            self.ready.get_or_insert(now);
             self.pieces.push_back(speech);
         }
     }
@@ -117,6 +120,7 @@ impl Recital {
             turn: self.turn,
             words: self.said().to_vec(),
             played: self.position,
+            ready: self.ready,
             first_sound: self.first_sound,
             ended,
         }

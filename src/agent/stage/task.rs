@@ -46,12 +46,12 @@ pub async fn run(mut lanes: Lanes, start: Instant, fps: u32, metrics: Metrics) -
                 }
                 let floor = *lanes.floor.borrow_and_update();
                 streams.retain(|s| floor.wants(s.turn));
-                playout.handle(Input::Floor { floor, unsent: lanes.sound.take_back() });
+                playout.handle(clock::now(), Input::Floor { floor, unsent: lanes.sound.take_back() });
             }
             () = clock::sleep_until(playout.deadline()) => {}
             (at, piece) = next_piece(&mut streams, &playout) => match piece {
-                Some(speech) => playout.handle(Input::Speech(speech)),
-                None => playout.handle(Input::HungUp(streams.swap_remove(at).turn)),
+                Some(speech) => playout.handle(clock::now(), Input::Speech(speech)),
+                None => playout.handle(clock::now(), Input::HungUp(streams.swap_remove(at).turn)),
             },
             recital = lanes.recitals.recv(), if voice_is_there && streams.len() < 2 => match recital {
                 Some(recital) if lanes.floor.borrow().wants(recital.turn) => streams.push(recital),

@@ -1,0 +1,304 @@
+//! task: joins the turn, the history, the language model and the voice
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+
+use super::history::History;
+use super::llm::LlmClient;
+use super::prompt::{self, Brain, Persona};
+use super::reply::{Reply, Step};
+use super::turn::{Input, Manners, Output, Turn, Why};
+use crate::agent::flow::{
+    Ask, Entry, Fact, Floor, Heard, Notice, Outcome, Place, Played, Progress, Respond, Role, Settings, Trace, TurnId,
+    Usage, Utterance, VoiceChoice,
+};
+use crate::metrics::Metrics;
+use crate::runtime::{clock, lane};
+
+/// What the room is joined to.
+pub struct Lanes {
+    pub heard: mpsc::Receiver<Heard>,
+    pub asks: mpsc::Receiver<Ask>,
+    pub progress: watch::Receiver<Progress>,
+    pub settings: watch::Receiver<Settings>,
+    pub floor: watch::Sender<Floor>,
+    pub say: mpsc::Sender<Utterance>,
+    pub notices: mpsc::Sender<Notice>,
+}
+
+/// What the room works with.
+pub struct Tools {
+    pub llm: LlmClient,
+    pub brain: Brain,
+    pub people: Arc<People>,
+    pub max_tokens: u32,
+    pub context_tokens: usize,
+    pub metrics: Metrics,
+}
+
+/// Everybody that a call can be with.
+#[derive(Debug, Default)]
+pub struct People(pub HashMap<String, Person>);
+
+/// One of them, as the dialogue needs to know them.
+#[derive(Clone, Debug)]
+pub struct Person {
+    pub persona: Persona,
+    pub greeting: Option<String>,
+    pub voice: VoiceChoice,
+    pub temperature_first: f32,
+    pub temperature: f32,
+}
+
+/// The reader of notices was too slow, or the voice is gone: the session ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DialogueError {
+    #[error("nobody takes our notices")]
+    NoticesFull,
+    #[error("the person of this call is in no list")]
+    Nobody,
+}
+
+/// Talks until hearing and the client have hung up.
+pub async fn run(mut lanes: Lanes, tools: Tools) -> Result<(), DialogueError> {
+    let mut room = Room {
+        turn: Turn::new(),
+        history: History::new(),
+        reply: None,
+        asked: HashMap::new(),
+        began: HashMap::new(),
+        replies: 0,
+        settings: lanes.settings.clone(),
+        floor: lanes.floor,
+        say: lanes.say,
+        notices: lanes.notices,
+        tools,
+    };
+    let mut client_is_there = true;
+    loop {
+        room.act()?;
+        let deadline = room.turn.deadline();
+        tokio::select! {
+            biased;
+            heard = lanes.heard.recv() => match heard {
+                Some(heard) => room.hear(heard)?,
+                None => return Ok(()),
+            },
+            ask = lanes.asks.recv(), if client_is_there => match ask {
+                Some(ask) => room.answer(ask)?,
+                None => client_is_there = false,
+            },
+            changed = lanes.progress.changed() => match changed {
+                Ok(()) => {
+                    let progress = lanes.progress.borrow_and_update().clone();
+                    for played in &progress.turns {
+                        room.history.played(played);
+                    }
+                    room.turn.handle(clock::now(), Input::Progress(&progress));
+                }
+                Err(_) => return Ok(()),
+            },
+            () = clock::sleep_until(deadline) => {}
+            step = next_step(&mut room.reply) => room.step(step)?,
+        }
+    }
+}
+
+async fn next_step(reply: &mut Option<Reply>) -> Step {
+    match reply {
+        Some(reply) => reply.step().await,
+        None => std::future::pending().await,
+    }
+}
+
+struct Room {
+    turn: Turn,
+    history: History,
+    reply: Option<Reply>,
+    /// What `response.create` said, until its turn begins.
+    asked: HashMap<crate::agent::flow::AskId, Respond>,
+    /// Why the last turns began, for their traces.
+    began: HashMap<TurnId, (Why, Instant)>,
+    replies: u64,
+    settings: watch::Receiver<Settings>,
+    floor: watch::Sender<Floor>,
+    say: mpsc::Sender<Utterance>,
+    notices: mpsc::Sender<Notice>,
+    tools: Tools,
+}
+
+impl Room {
+    fn hear(&mut self, heard: Heard) -> Result<(), DialogueError> {
+        if let Heard::TurnEnded { user, text, .. } = &heard
+            && !text.is_empty()
+        {
+            tracing::debug!(text, "heard");
+            // A turn that is named twice is a bug of hearing; its first words stand.
+            let _ = self.history.insert(Place::End, Entry::User(*user), Role::User, text.clone());
+        }
+        let detection = self.settings.borrow().turn_detection;
+        let manners = Manners {
+            create_response: detection.is_none_or(|d| d.create_response) && detection.is_some(),
+            interrupt_response: detection.is_none_or(|d| d.interrupt_response),
+        };
+        self.turn.handle(clock::now(), Input::Heard(&heard, manners));
+        Ok(())
+    }
+
+    fn answer(&mut self, ask: Ask) -> Result<(), DialogueError> {
+        match ask {
+            Ask::Respond(respond) => {
+                let id = respond.id;
+                self.asked.insert(id, respond);
+                self.turn.handle(clock::now(), Input::Respond(id));
+            }
+            Ask::Cancel => self.turn.handle(clock::now(), Input::Cancel),
+            Ask::Truncate { turn, played } => drop(self.history.truncate(turn, played)),
+            Ask::Item { id, place, role, text } => {
+                if let Err(error) = self.history.insert(place, Entry::Added(id), role, text) {
+                    self.trouble(None, crate::agent::flow::Fault::Caller, error.to_string())?;
+                }
+            }
+            Ask::Delete { entry } => drop(self.history.delete(&entry)),
+            Ask::Retrieve { entry } => {
+                let text = self.history.retrieve(&entry);
+                self.tell(None, Fact::Retrieved { entry, text })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what the turn has decided.
+    fn act(&mut self) -> Result<(), DialogueError> {
+        while let Some(output) = self.turn.poll(clock::now()) {
+            match output {
+                Output::Floor(floor) => drop(self.floor.send_replace(floor)),
+                Output::Begin { turn, why } => self.begin(turn, why)?,
+                Output::Abandon { turn } => {
+                    if self.reply.as_ref().is_some_and(|reply| reply.turn == turn) {
+                        self.reply = None;
+                    }
+                }
+                Output::Done { turn, outcome, usage } => self.tell(Some(turn), Fact::ReplyDone { outcome, usage })?,
+                Output::Refuse(id) => {
+                    self.asked.remove(&id);
+                    self.tell(None, Fact::ReplyRefused { asked: id })?;
+                }
+                Output::FirstSound { played } => self.trace(&played)?,
+                Output::Interrupt(kind) => self.tools.metrics.interrupt(kind),
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, turn: TurnId, why: Why) -> Result<(), DialogueError> {
+        let settings = self.settings.borrow().clone();
+        let person = self.tools.people.0.get(&settings.person).ok_or(DialogueError::Nobody)?.clone();
+        let asked = match &why {
+            Why::Asked { id, .. } => self.asked.remove(id),
+            Why::Answer(_) => None,
+        };
+        self.tell(Some(turn), Fact::ReplyStarted { asked: asked.as_ref().map(|a| a.id) })?;
+        let (words, spoken) = lane::waiting(WORDS);
+        let voice = VoiceChoice { speed: person.voice.speed * settings.speed, ..person.voice.clone() };
+        if self.say.try_send(Utterance { turn, voice, words: spoken }).is_err() {
+            tracing::warn!(turn = turn.0, "the voice does not take a new turn");
+        }
+        let instructions = asked.as_ref().and_then(|a| a.instructions.clone()).or(settings.instructions.clone());
+        let opening = self.history.is_empty() && asked.as_ref().is_some_and(|a| a.instructions.is_none());
+        self.reply = Some(match person.greeting.clone().filter(|_| opening) {
+            Some(greeting) => Reply::recited(turn, greeting, words),
+            None => {
+                let brain = self.tools.brain;
+                let budget = brain.history_tokens(self.tools.context_tokens);
+                let conversation = self.history.messages(None, brain.marks_cuts(), budget);
+                let messages = prompt::messages(&person.persona, brain, instructions.as_deref(), conversation);
+                let temperature = if self.replies == 0 { person.temperature_first } else { person.temperature };
+                self.replies += 1;
+                let most = asked.and_then(|a| a.max_output_tokens).or(settings.max_output_tokens);
+                let tokens = brain.reply_tokens(self.tools.max_tokens).min(most.unwrap_or(u32::MAX));
+                Reply::thought(turn, self.tools.llm.stream(messages, temperature, tokens), words)
+            }
+        });
+        // Only this room begins replies, each under a new number.
+        let _ = self.history.begin_reply(turn);
+        self.began.retain(|old, _| turn.0 - old.0 < 4);
+        self.began.insert(turn, (why, clock::now()));
+        Ok(())
+    }
+
+    fn step(&mut self, step: Step) -> Result<(), DialogueError> {
+        let Some(reply) = &mut self.reply else { return Ok(()) };
+        let turn = reply.turn;
+        match step {
+            Step::Said => {}
+            Step::Text(delta) => self.tell(Some(turn), Fact::ReplyText { delta })?,
+            Step::Done { outcome, usage } => self.text_done(turn, outcome, usage),
+            Step::Failed(error) => {
+                reply.add(APOLOGY);
+                self.trouble(Some(turn), error.fault(), error.to_string())?;
+                self.text_done(turn, Outcome::Failed, Usage::default());
+            }
+        }
+        Ok(())
+    }
+
+    fn text_done(&mut self, turn: TurnId, outcome: Outcome, usage: Usage) {
+        self.turn.handle(clock::now(), Input::TextDone { turn, outcome, usage });
+    }
+
+    /// The first sound of a turn has left: how long everything took.
+    fn trace(&mut self, played: &Played) -> Result<(), DialogueError> {
+        let (Some((why, began)), Some(first_sound)) = (self.began.get(&played.turn), played.first_sound) else {
+            return Ok(());
+        };
+        let (zero, decided, transcribed) = match why {
+            Why::Answer(ears) => (ears.speech_ended, ears.decided, ears.transcribed),
+            Why::Asked { at, .. } => (*at, *at, *at),
+        };
+        let first_token = self.reply.as_ref().filter(|r| r.turn == played.turn).and_then(|r| r.first_token);
+        let ms = |at: Instant| at.saturating_duration_since(zero).as_secs_f32() * 1e3;
+        let trace = Trace {
+            decided_ms: ms(decided),
+            transcribed_ms: ms(transcribed),
+            first_token_ms: ms(first_token.unwrap_or(*began)),
+            first_sound_ready_ms: ms(played.ready.unwrap_or(first_sound)),
+            first_sound_ms: ms(first_sound),
+        };
+        if matches!(why, Why::Answer(_)) {
+            self.tools.metrics.voice_to_voice(Duration::from_secs_f32(trace.first_sound_ms / 1e3));
+        }
+        tracing::info!(
+            turn = played.turn.0,
+            decided_ms = trace.decided_ms,
+            transcribed_ms = trace.transcribed_ms,
+            first_token_ms = trace.first_token_ms,
+            ready_ms = trace.first_sound_ready_ms,
+            first_sound_ms = trace.first_sound_ms,
+            "turn"
+        );
+        self.tell(Some(played.turn), Fact::Trace(trace))
+    }
+
+    fn trouble(
+        &self,
+        turn: Option<TurnId>,
+        fault: crate::agent::flow::Fault,
+        message: String,
+    ) -> Result<(), DialogueError> {
+        self.tell(turn, Fact::Trouble { fault, message })
+    }
+
+    fn tell(&self, turn: Option<TurnId>, fact: Fact) -> Result<(), DialogueError> {
+        self.notices.try_send(Notice { turn, fact }).map_err(|_| DialogueError::NoticesFull)
+    }
+}
+
+/// Words that the voice may lie behind the language model.
+const WORDS: usize = 256;
+
+/// Said when the language model fails: silence would be taken for thinking.
+const APOLOGY: &str = "Sorry, I lost my thread. Could you say that again?";
