@@ -100,6 +100,11 @@ impl Scope {
         }
     }
 
+    /// Forgets the tasks that have ended.
+    pub fn reap(&mut self) {
+        while self.tasks.try_join_next().is_some() {}
+    }
+
     pub fn is_empty(&self) -> bool {
         self.tasks.is_empty()
     }

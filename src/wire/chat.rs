@@ -218,7 +218,9 @@ pub struct ErrorDetail {
 pub fn error_message(value: &serde_json::Value) -> Option<&str> {
     match value {
         serde_json::Value::String(text) => Some(text),
-        serde_json::Value::Object(map) => ["message", "error", "detail"].into_iter().find_map(|key| map.get(key).and_then(error_message)),
+        serde_json::Value::Object(map) => {
+            ["message", "error", "detail"].into_iter().find_map(|key| map.get(key).and_then(error_message))
+        }
         _ => None,
     }
 }
@@ -252,14 +254,20 @@ mod tests {
             object: "chat.completion.chunk".into(),
             created: 7,
             model: "m".into(),
-            choices: vec![ChunkChoice { index: 0, delta: Delta { role: None, content: Some(" hi".into()) }, finish_reason: None }],
+            choices: vec![ChunkChoice {
+                index: 0,
+                delta: Delta { role: None, content: Some(" hi".into()) },
+                finish_reason: None,
+            }],
             ..Default::default()
         };
         let json = r#"{"id":"chatcmpl-1","object":"chat.completion.chunk","created":7,"model":"m","choices":[{"index":0,"delta":{"content":" hi"},"finish_reason":null}]}"#;
         assert_eq!(serde_json::to_string(&chunk).unwrap(), json);
         assert_eq!(serde_json::from_str::<Chunk>(json).unwrap(), chunk);
 
-        let body = ErrorBody { error: ErrorDetail { message: "no".into(), kind: "invalid_request_error".into(), param: None, code: None } };
+        let body = ErrorBody {
+            error: ErrorDetail { message: "no".into(), kind: "invalid_request_error".into(), param: None, code: None },
+        };
         assert_eq!(
             serde_json::to_string(&body).unwrap(),
             r#"{"error":{"message":"no","type":"invalid_request_error","param":null,"code":null}}"#
@@ -271,7 +279,8 @@ mod tests {
     fn readers_are_lenient() {
         let chunk: Chunk = serde_json::from_str(r#"{"id":null,"choices":[{"delta":{"content":null,"reasoning_content":"hm","tool_calls":[]},"logprobs":null,"finish_reason":null}],"usage":null,"x":1}"#).unwrap();
         assert_eq!(chunk.choices[0].delta.content, None);
-        let chunk: Chunk = serde_json::from_str(r#"{"choices":null,"usage":{"prompt_tokens":3,"completion_tokens":null}}"#).unwrap();
+        let chunk: Chunk =
+            serde_json::from_str(r#"{"choices":null,"usage":{"prompt_tokens":3,"completion_tokens":null}}"#).unwrap();
         assert_eq!((chunk.choices.len(), chunk.usage.unwrap().prompt_tokens), (0, 3));
         let request: ChatRequest = serde_json::from_str(
             r#"{"messages":[{"role":"user","name":"x","content":[{"type":"text","text":"a"},{"type":"image_url","image_url":{}},{"type":"text","text":"b"}]},{"role":"assistant","content":null,"tool_calls":[]}],"stop":["x","y"],"tools":[{}],"stream":null}"#,

@@ -86,7 +86,10 @@ async fn the_door_speaks_openai() {
     let (status, _, whole) = post_json(&url, &request.to_string()).await;
     assert_eq!(status, 200);
     assert_eq!(whole["choices"][0]["message"], json!({"role": "assistant", "content": "Hello to you."}));
-    assert_eq!((&whole["choices"][0]["finish_reason"], &whole["usage"]["completion_tokens"]), (&json!("stop"), &json!(3)));
+    assert_eq!(
+        (&whole["choices"][0]["finish_reason"], &whole["usage"]["completion_tokens"]),
+        (&json!("stop"), &json!(3))
+    );
 
     let mut request = request;
     request["stream"] = json!(true);
@@ -125,7 +128,11 @@ async fn the_door_refuses_with_reasons() {
     ] {
         let (status, _, error) = post_json(&url, &body).await;
         assert_eq!(status, 400, "{body}");
-        assert_eq!((&error["error"]["type"], &error["error"]["param"]), (&json!("invalid_request_error"), &param), "{body}");
+        assert_eq!(
+            (&error["error"]["type"], &error["error"]["param"]),
+            (&json!("invalid_request_error"), &param),
+            "{body}"
+        );
         assert!(error["error"]["message"].as_str().unwrap().contains(says), "{body}: {error}");
     }
     let (status, _, error) = post_json(&url, &"x".repeat(2 << 20)).await;
@@ -181,7 +188,8 @@ enum Then {
 
 async fn hostile(pieces: &'static [&'static str], then: Then) -> Served {
     let complete = post(move || async move {
-        let pieces = stream::iter(pieces.iter().map(|p| Ok::<_, std::io::Error>(axum::body::Bytes::from_static(p.as_bytes()))));
+        let pieces =
+            stream::iter(pieces.iter().map(|p| Ok::<_, std::io::Error>(axum::body::Bytes::from_static(p.as_bytes()))));
         let end = stream::once(async move {
             match then {
                 Then::End => None,
@@ -247,7 +255,12 @@ async fn the_client_survives_hostile_servers() {
         (&[TEXT], Then::Stall, "Hel", "nothing for 300ms"),
         (&[], Then::Stall, "", "nothing for 1.5s"),
         (&[THINKING, THINKING], Then::Stall, "", "nothing for 1.5s"),
-        (&[TEXT, "data: {\"error\":{\"message\":\"out of memory\",\"code\":500}}\n\n"], Then::Stall, "Hel", "out of memory"),
+        (
+            &[TEXT, "data: {\"error\":{\"message\":\"out of memory\",\"code\":500}}\n\n"],
+            Then::Stall,
+            "Hel",
+            "out of memory",
+        ),
         (&["data: \u{fffd}\u{fffd}\n\n"], Then::End, "", "no chunk"),
     ] {
         let served = hostile(pieces, then).await;
@@ -285,7 +298,13 @@ async fn the_client_picks_a_model() {
     let asked = Arc::new(AtomicUsize::new(0));
     let (counter, models) = (asked.clone(), json!({"data": [{"id": "first"}, {"id": "second"}]}));
     let router = Router::new()
-        .route("/v1/models", get(move || async move { counter.fetch_add(1, Ordering::SeqCst); models.to_string() }))
+        .route(
+            "/v1/models",
+            get(move || async move {
+                counter.fetch_add(1, Ordering::SeqCst);
+                models.to_string()
+            }),
+        )
         .route(
             "/v1/chat/completions",
             post(|body: String| async move {

@@ -27,8 +27,8 @@ const LONGEST_WORD_CHARS: usize = 80;
 /// Words that end in a full stop and do not end a sentence. Lower case, without the last stop.
 const ABBREVIATIONS: &[&str] = &[
     "mr", "mrs", "ms", "dr", "prof", "sr", "jr", "st", "mt", "vs", "approx", "dept", "est", "fig", "gen", "gov", "rev",
-    "sen", "rep", "capt", "col", "lt", "sgt", "e.g", "i.e", "cf", "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep",
-    "sept", "oct", "nov", "dec",
+    "sen", "rep", "capt", "col", "lt", "sgt", "e.g", "i.e", "cf", "jan", "feb", "mar", "apr", "jun", "jul", "aug",
+    "sep", "sept", "oct", "nov", "dec",
 ];
 
 /// Cuts one reply into words and clauses.
@@ -67,7 +67,8 @@ impl Clauses {
             self.word.push(c);
             self.word_chars += 1;
             // Scripts without spaces: their own punctuation ends what can be shown as a word.
-            if matches!(c, '。' | '！' | '？' | '，' | '、' | '；' | '：') || self.word_chars >= LONGEST_WORD_CHARS {
+            if matches!(c, '。' | '！' | '？' | '，' | '、' | '；' | '：') || self.word_chars >= LONGEST_WORD_CHARS
+            {
                 self.finish_word();
             }
         }
@@ -160,7 +161,8 @@ fn is_sentence_stop(stem: &str, opens_clause: bool) -> bool {
         return false;
     }
     // Initials and "a.m.", "U.S.": single letters between stops. A lone "I." does end a sentence.
-    let initials = !stem.is_empty() && stem.split('.').all(|s| s.chars().count() == 1 && s.chars().all(char::is_alphabetic));
+    let initials =
+        !stem.is_empty() && stem.split('.').all(|s| s.chars().count() == 1 && s.chars().all(char::is_alphabetic));
     !initials || stem == "I"
 }
 
@@ -190,10 +192,12 @@ fn parts(run: &str) -> impl Iterator<Item = &str> {
 /// A word without the Markdown around it and without pictures: neither is spoken or shown as a caption.
 fn without_markup(word: &str) -> String {
     let is_mark = |c: char| matches!(c, '*' | '_' | '`' | '#' | '~');
-    let is_picture = |c: char| matches!(c, '\u{200d}' | '\u{fe0f}' | '\u{1f000}'..='\u{1faff}' | '\u{2600}'..='\u{27bf}');
+    let is_picture =
+        |c: char| matches!(c, '\u{200d}' | '\u{fe0f}' | '\u{1f000}'..='\u{1faff}' | '\u{2600}'..='\u{27bf}');
     let bare: Vec<char> = word.chars().filter(|c| !is_picture(*c)).collect();
     // A mark between letters or digits belongs to the word: "5*3", "snake_case", "C#" is lost for "C".
-    let inside = |at: usize| at > 0 && bare[at - 1].is_alphanumeric() && bare.get(at + 1).is_some_and(|c| c.is_alphanumeric());
+    let inside =
+        |at: usize| at > 0 && bare[at - 1].is_alphanumeric() && bare.get(at + 1).is_some_and(|c| c.is_alphanumeric());
     bare.iter().enumerate().filter(|&(at, &c)| !is_mark(c) || inside(at)).map(|(_, &c)| c).collect()
 }
 

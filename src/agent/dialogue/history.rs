@@ -50,7 +50,10 @@ struct Item {
 
 #[derive(Debug)]
 enum Content {
-    Text { role: Role, text: String },
+    Text {
+        role: Role,
+        text: String,
+    },
     Reply(Reply),
     /// A tool's call or result, as the protocol gave it.
     Opaque(String),
@@ -77,7 +80,13 @@ impl History {
     }
 
     /// Adds a message: the user's words as they were transcribed, or a client's own text.
-    pub fn insert(&mut self, place: Place, entry: Entry, role: Role, text: impl Into<String>) -> Result<(), HistoryError> {
+    pub fn insert(
+        &mut self,
+        place: Place,
+        entry: Entry,
+        role: Role,
+        text: impl Into<String>,
+    ) -> Result<(), HistoryError> {
         self.put(place, Item { entry, content: Content::Text { role, text: text.into() } })
     }
 
@@ -320,7 +329,10 @@ mod tests {
         history.played(&played(1, "I am", None));
         history.played(&played(7, "of another turn", None));
         assert_eq!(history.retrieve(&reply(1)).as_deref(), Some("I am fine,"));
-        assert_eq!(shown(&history.messages(Some(" Good to hear "), true, ALL)), "u:How are you?|a:I am fine—|u:Good to hear");
+        assert_eq!(
+            shown(&history.messages(Some(" Good to hear "), true, ALL)),
+            "u:How are you?|a:I am fine—|u:Good to hear"
+        );
         assert_eq!(shown(&history.messages(None, false, ALL)), "u:How are you?|a:I am fine,");
     }
 
@@ -346,8 +358,14 @@ mod tests {
         history.insert(Place::End, added("c"), Role::User, "c").unwrap();
         history.insert(Place::After(added("a")), added("b"), Role::User, "b").unwrap();
         history.insert_opaque(Place::End, added("f"), r#"{"name":"f"}"#).unwrap();
-        assert_eq!(history.insert(Place::End, added("a"), Role::User, "again"), Err(HistoryError::Duplicate(added("a"))));
-        assert_eq!(history.insert(Place::After(added("x")), added("y"), Role::User, "y"), Err(HistoryError::Unknown(added("x"))));
+        assert_eq!(
+            history.insert(Place::End, added("a"), Role::User, "again"),
+            Err(HistoryError::Duplicate(added("a")))
+        );
+        assert_eq!(
+            history.insert(Place::After(added("x")), added("y"), Role::User, "y"),
+            Err(HistoryError::Unknown(added("x")))
+        );
         assert_eq!(shown(&history.messages(None, true, ALL)), "u:a b c");
         history.delete(&added("b")).unwrap();
         assert_eq!(history.delete(&added("b")), Err(HistoryError::Unknown(added("b"))));
@@ -363,7 +381,10 @@ mod tests {
         history.insert(Place::End, added("s"), Role::System, "The weather is fine.").unwrap();
         history.begin_reply(TurnId(1)).unwrap();
         history.played(&played(1, "Hi there!", Some(Ended::Complete)));
-        assert_eq!(shown(&history.messages(Some("Hello"), true, ALL)), "s:The weather is fine.|u:Hello.|a:Hi there!|u:Hello");
+        assert_eq!(
+            shown(&history.messages(Some("Hello"), true, ALL)),
+            "s:The weather is fine.|u:Hello.|a:Hi there!|u:Hello"
+        );
     }
 
     /// Old turns go in steps, so that the beginning of the prompt stays the same for several requests.

@@ -175,7 +175,13 @@ impl LlmClient {
         Ok(())
     }
 
-    async fn open(&self, messages: Vec<Message>, temperature: f32, max_tokens: u32, asked: Instant) -> Result<reqwest::Response, LlmError> {
+    async fn open(
+        &self,
+        messages: Vec<Message>,
+        temperature: f32,
+        max_tokens: u32,
+        asked: Instant,
+    ) -> Result<reqwest::Response, LlmError> {
         let inner = &self.0;
         // OpenAI's own newer models refuse the old name of the limit; most other servers know no other.
         let renamed = inner.settings.base_url.contains("://api.openai.com/");
@@ -258,7 +264,11 @@ impl Inner {
             let response = self.send(self.http.get(format!("{}/models", self.settings.base_url))).await?;
             let body = read_at_most(self.accepted(response).await?, MAX_REPLY_BYTES).await;
             let list: ModelList = serde_json::from_slice(&body).unwrap_or_default();
-            let first = list.data.into_iter().next().ok_or_else(|| LlmError::NoModel { url: self.settings.base_url.clone() })?;
+            let first = list
+                .data
+                .into_iter()
+                .next()
+                .ok_or_else(|| LlmError::NoModel { url: self.settings.base_url.clone() })?;
             tracing::info!(model = first.id, "no language model was named: took the first that is listed");
             Ok(first.id)
         };
@@ -295,7 +305,9 @@ impl Reading {
             let event = match within(limit, since, self.events.next()).await {
                 Ok(Some(Ok(event))) => event,
                 Ok(Some(Err(error))) if self.finished.is_none() => return Err(LlmError::Broken(error.to_string())),
-                Ok(None) if self.finished.is_none() => return Err(LlmError::Broken("the connection ended in the middle of the answer".into())),
+                Ok(None) if self.finished.is_none() => {
+                    return Err(LlmError::Broken("the connection ended in the middle of the answer".into()));
+                }
                 Err(silent) if self.finished.is_none() => return Err(silent),
                 // It had said all that matters.
                 _ => return Ok(self.done()),

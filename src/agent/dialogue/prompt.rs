@@ -64,7 +64,12 @@ impl Brain {
 
 /// The messages of one request: the prompt, then `conversation`. `instructions`: what the client said instead of the
 /// persona's own (`session.instructions`, or one response's).
-pub fn messages(persona: &Persona, brain: Brain, instructions: Option<&str>, conversation: Vec<Message>) -> Vec<Message> {
+pub fn messages(
+    persona: &Persona,
+    brain: Brain,
+    instructions: Option<&str>,
+    conversation: Vec<Message>,
+) -> Vec<Message> {
     let mut messages = vec![Message::new(Role::System, system(persona, brain, instructions))];
     if brain == Brain::Demo && instructions.is_none() {
         for example in &persona.examples {
@@ -87,7 +92,9 @@ pub fn system(persona: &Persona, brain: Brain, instructions: Option<&str>) -> St
                 text.push_str(&format!("\nYour name is {}.", persona.name));
             }
             match language(&persona.language) {
-                Some(language) => text.push_str(&format!("\nSpeak {language}, unless the caller speaks another language.")),
+                Some(language) => {
+                    text.push_str(&format!("\nSpeak {language}, unless the caller speaks another language."))
+                }
                 None => text.push_str("\nSpeak the language that the caller speaks."),
             }
             text
@@ -150,7 +157,10 @@ mod tests {
             assert!(full[0].text.contains(part), "{part}");
         }
         let demo = messages(&persona(), Brain::Demo, None, talk.clone());
-        assert_eq!(demo.iter().map(|m| m.role).collect::<Vec<_>>(), [Role::System, Role::User, Role::Assistant, Role::User]);
+        assert_eq!(
+            demo.iter().map(|m| m.role).collect::<Vec<_>>(),
+            [Role::System, Role::User, Role::Assistant, Role::User]
+        );
         assert!(demo[0].text.len() < 300, "{}", demo[0].text);
         assert_eq!(demo[3], talk[0]);
     }
@@ -167,7 +177,13 @@ mod tests {
 
     #[test]
     fn languages_have_names() {
-        for (tag, want) in [("en", Some("English")), ("fr-CA", Some("French")), ("en/fr", Some("English")), ("", None), ("sw", Some("sw"))] {
+        for (tag, want) in [
+            ("en", Some("English")),
+            ("fr-CA", Some("French")),
+            ("en/fr", Some("English")),
+            ("", None),
+            ("sw", Some("sw")),
+        ] {
             assert_eq!(language(tag), want);
         }
     }

@@ -19,7 +19,6 @@ pub struct Reply {
     /// Words that the voice has not taken yet.
     outbox: VecDeque<Say>,
     voice: Option<mpsc::Sender<Say>>,
-    pub asked: Instant,
     pub first_token: Option<Instant>,
 }
 
@@ -28,7 +27,10 @@ pub struct Reply {
 pub enum Step {
     /// Text that will be said.
     Text(String),
-    Done { outcome: Outcome, usage: Usage },
+    Done {
+        outcome: Outcome,
+        usage: Usage,
+    },
     Failed(LlmError),
     /// The voice took a word.
     Said,
@@ -43,7 +45,6 @@ impl Reply {
             clauses: Clauses::new(),
             outbox: VecDeque::new(),
             voice: Some(voice),
-            asked: clock::now(),
             first_token: None,
         }
     }
@@ -59,25 +60,31 @@ impl Reply {
 
     /// The next thing that happens. The model is read no faster than the voice takes its words. Cancel safe.
     pub async fn step(&mut self) -> Step {
-        let Self { model, outbox, voice, .. } = self;
-        let more = outbox.len() < AHEAD;
-        tokio::select! {
+        let more = self.outbox.len() < AHEAD;
+        let happened = tokio::select! {
             biased;
-            permit = reserve(voice), if !outbox.is_empty() => {
-                let word = outbox.pop_front().expect("the branch is taken only when one waits");
-                // The voice has hung up: it has said why, and the stage will end the turn.
-                match permit {
-                    Some(permit) if word != Say::End => permit.send(word),
-                    Some(permit) => {
-                        permit.send(word);
-                        self.voice = None;
-                    }
-                    None => self.hang_up(),
+            permit = reserve(&self.voice), if !self.outbox.is_empty() => match permit {
+                Some(permit) => {
+                    let word = self.outbox.pop_front().expect("the branch is taken only when one waits");
+                    let last = word == Say::End;
+                    permit.send(word);
+                    Happened::Word { last }
                 }
-                Step::Said
+                None => Happened::HungUp,
+            },
+            token = next(&mut self.model), if more => Happened::Token(token),
+        };
+        match happened {
+            Happened::Token(token) => return self.token(token),
+            Happened::Word { last: false } => {}
+            Happened::Word { last: true } => self.voice = None,
+            // The voice has said why, and the stage will end the turn.
+            Happened::HungUp => {
+                self.voice = None;
+                self.outbox.clear();
             }
-            token = next(model), if more => self.token(token),
         }
+        Step::Said
     }
 
     fn token(&mut self, token: Option<Result<Token, LlmError>>) -> Step {
@@ -116,11 +123,6 @@ impl Reply {
         }
     }
 
-    fn hang_up(&mut self) {
-        self.voice = None;
-        self.outbox.clear();
-    }
-
     /// Adds words to what the model said: an honest apology.
     pub fn add(&mut self, words: &str) {
         if self.voice.is_some() {
@@ -129,6 +131,12 @@ impl Reply {
             self.outbox.push_back(Say::End);
         }
     }
+}
+
+enum Happened {
+    Word { last: bool },
+    HungUp,
+    Token(Option<Result<Token, LlmError>>),
 }
 
 async fn reserve(voice: &Option<mpsc::Sender<Say>>) -> Option<mpsc::Permit<'_, Say>> {

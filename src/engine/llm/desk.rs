@@ -320,7 +320,8 @@ mod tests {
     async fn text(answer: Answer) -> (String, Piece) {
         let mut pieces: Vec<Piece> = answer.collect().await;
         let last = pieces.pop().unwrap();
-        let text = pieces.iter().map(|p| if let Piece::Text(t) = p { t.as_str() } else { panic!("{p:?} is not the last") });
+        let text =
+            pieces.iter().map(|p| if let Piece::Text(t) = p { t.as_str() } else { panic!("{p:?} is not the last") });
         (text.collect(), last)
     }
 
@@ -351,7 +352,11 @@ mod tests {
         assert_eq!(text(second).await.0, "ab");
         assert_eq!(text(third).await.0, "ab");
         assert_eq!(text(fourth).await.0, "abc");
-        assert!(log.lock().unwrap().iter().filter(|l| l.starts_with("abandon")).count() == 1, "{:?}", log.lock().unwrap());
+        assert!(
+            log.lock().unwrap().iter().filter(|l| l.starts_with("abandon")).count() == 1,
+            "{:?}",
+            log.lock().unwrap()
+        );
     }
 
     /// The answer ends before a stop word, even one that came letter by letter; what only began like one is said.
@@ -369,7 +374,9 @@ mod tests {
     #[tokio::test]
     async fn failures_are_told() {
         let (desk, _) = desk(None, 4);
-        assert!(matches!(text(desk.ask(chat(0, &[])).unwrap()).await.1, Piece::Failed(why) if why.contains("asked for nothing")));
+        assert!(
+            matches!(text(desk.ask(chat(0, &[])).unwrap()).await.1, Piece::Failed(why) if why.contains("asked for nothing"))
+        );
         assert_eq!(text(desk.ask(chat(1, &[])).unwrap()).await.0, "a");
         assert!(matches!(text(desk.ask(chat(200, &[])).unwrap()).await.1, Piece::Failed(why) if why.contains("gone")));
         // Refused, or (while the thread is still falling) lost: never silence.

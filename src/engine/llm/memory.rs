@@ -50,14 +50,12 @@ impl Memory {
     /// then the one longest unused. `None` when all are in use.
     pub fn take(&mut self, now: Instant, prompt: &[i32]) -> Option<Place> {
         let knows: Vec<usize> = self.sequences.iter().map(|s| s.common(prompt)).collect();
-        let sequence = (0..self.sequences.len())
-            .filter(|&at| !self.sequences[at].busy)
-            .min_by_key(|&at| {
-                let s = &self.sequences[at];
-                let stale = s.used.is_none_or(|used| now.saturating_duration_since(used) > STALE);
-                let forgets = if stale { 0 } else { s.tokens.len() - knows[at] };
-                (forgets, std::cmp::Reverse(knows[at]), s.used)
-            })?;
+        let sequence = (0..self.sequences.len()).filter(|&at| !self.sequences[at].busy).min_by_key(|&at| {
+            let s = &self.sequences[at];
+            let stale = s.used.is_none_or(|used| now.saturating_duration_since(used) > STALE);
+            let forgets = if stale { 0 } else { s.tokens.len() - knows[at] };
+            (forgets, std::cmp::Reverse(knows[at]), s.used)
+        })?;
         let best = (0..knows.len()).max_by_key(|&at| knows[at]).expect("there is a sequence: one was just found");
         let copy_from = (knows[best] > knows[sequence]).then_some(best);
         let keep = knows[copy_from.unwrap_or(sequence)].min(prompt.len().saturating_sub(1));

@@ -59,7 +59,12 @@ mod tests {
     /// Everything fits: nothing is touched.
     #[test]
     fn short_talk_is_left_alone() {
-        let turns = vec![turn(Speaker::System, 3, 0), turn(Speaker::User, 3, 10), turn(Speaker::Assistant, 3, 20), turn(Speaker::User, 2, 30)];
+        let turns = vec![
+            turn(Speaker::System, 3, 0),
+            turn(Speaker::User, 3, 10),
+            turn(Speaker::Assistant, 3, 20),
+            turn(Speaker::User, 2, 30),
+        ];
         assert_eq!(fit(turns, 100), [0, 1, 2, 10, 11, 12, 20, 21, 22, 30, 31]);
     }
 

@@ -60,9 +60,15 @@ impl ScriptedLlm {
                 let heard = heard.join(" ");
                 let heard = heard.trim_end_matches(|c: char| !c.is_alphanumeric());
                 match said.len() % 3 {
-                    1 => format!("I see. You said, {heard}. That is interesting, and I would like to hear more about it from you."),
-                    2 => format!("Well, {heard} is a good thing to talk about. Shall we go on, or is there something else on your mind?"),
-                    _ => format!("Of course. About {heard}, I can only say what I was told to say, but I say it with pleasure."),
+                    1 => format!(
+                        "I see. You said, {heard}. That is interesting, and I would like to hear more about it from you."
+                    ),
+                    2 => format!(
+                        "Well, {heard} is a good thing to talk about. Shall we go on, or is there something else on your mind?"
+                    ),
+                    _ => format!(
+                        "Of course. About {heard}, I can only say what I was told to say, but I say it with pleasure."
+                    ),
                 }
             }
         }

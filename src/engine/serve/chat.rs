@@ -23,8 +23,8 @@ use crate::engine::llm::{Answer, LlmEngine};
 use crate::engine::model::{Chat, ChatTurn, Finish, Piece, Speaker, TokenUsage};
 use crate::runtime::clock;
 use crate::wire::chat::{
-    ChatMessage, ChatRequest, ChatUsage, Chunk, ChunkChoice, Completion, CompletionChoice, Delta, ErrorBody, ErrorDetail, Model,
-    ModelList, PromptDetails,
+    ChatMessage, ChatRequest, ChatUsage, Chunk, ChunkChoice, Completion, CompletionChoice, Delta, ErrorBody,
+    ErrorDetail, Model, ModelList, PromptDetails,
 };
 
 /// Where nothing else is asked for. As OpenAI's.
@@ -60,9 +60,12 @@ pub fn router(engine: LlmEngine, auth: Option<Token>) -> Router {
 
 async fn guard(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
     match &door.auth {
-        Some(token) if !token.admits(request.headers(), None) => {
-            refuse(StatusCode::UNAUTHORIZED, "invalid_request_error", Some("invalid_api_key"), "The API key is missing or wrong: send it as `Authorization: Bearer …`.")
-        }
+        Some(token) if !token.admits(request.headers(), None) => refuse(
+            StatusCode::UNAUTHORIZED,
+            "invalid_request_error",
+            Some("invalid_api_key"),
+            "The API key is missing or wrong: send it as `Authorization: Bearer …`.",
+        ),
         _ => next.run(request).await,
     }
 }
@@ -77,7 +80,10 @@ async fn models(State(door): State<Arc<Door>>) -> Json<ModelList> {
     Json(ModelList { object: "list".into(), data: vec![model] })
 }
 
-async fn complete(State(door): State<Arc<Door>>, body: Result<Bytes, axum::extract::rejection::BytesRejection>) -> Response {
+async fn complete(
+    State(door): State<Arc<Door>>,
+    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+) -> Response {
     let body = match body {
         Ok(body) => body,
         Err(rejection) => return refuse(rejection.status(), "invalid_request_error", None, &rejection.body_text()),
@@ -107,8 +113,8 @@ async fn complete(State(door): State<Arc<Door>>, body: Result<Bytes, axum::extra
         created: unix_seconds(),
     };
     if stream {
-        let events = chunks(head, limited(answer), wants_usage)
-            .map(|chunk| Ok::<_, Infallible>(Event::default().data(chunk)));
+        let events =
+            chunks(head, limited(answer), wants_usage).map(|chunk| Ok::<_, Infallible>(Event::default().data(chunk)));
         Sse::new(events).keep_alive(KeepAlive::default()).into_response()
     } else {
         whole(head, limited(answer)).await
@@ -259,7 +265,9 @@ fn refuse(status: StatusCode, kind: &str, code: Option<&str>, message: &str) -> 
 }
 
 fn error_body(kind: &str, code: Option<&str>, message: &str) -> ErrorBody {
-    ErrorBody { error: ErrorDetail { message: message.into(), kind: kind.into(), param: None, code: code.map(Into::into) } }
+    ErrorBody {
+        error: ErrorDetail { message: message.into(), kind: kind.into(), param: None, code: code.map(Into::into) },
+    }
 }
 
 fn text(value: &impl serde::Serialize) -> String {
