@@ -27,6 +27,7 @@ const SAYS = {
 let people = [];
 let person = null;
 let call = null;
+let conversation = null;
 let ticking = null;
 let waiting = null;
 const captions = new Captions(page.log, { user: "You", agent: "" });
@@ -39,9 +40,14 @@ function show(state) {
   const muted = page.mute.getAttribute("aria-pressed") === "true";
   page.status.textContent = state === "listening" && muted ? "You are muted" : SAYS[state];
   const inCall = state !== "idle";
+  // The keyboard's focus goes with the button that takes the other's place.
+  const pressed = [page.call, page.hangup, page.mute].includes(document.activeElement);
   page.call.hidden = inCall;
   page.hangup.hidden = !inCall;
   page.mute.hidden = !inCall || state === "connecting";
+  const next = inCall ? page.hangup : page.call;
+  const now = document.activeElement;
+  if (pressed && (now === document.body || now.hidden)) next.focus({ preventScroll: true });
 }
 
 function fail(trouble) {
@@ -90,7 +96,7 @@ async function place() {
   captions.names.agent = named(person);
   setMuted(false);
   show("connecting");
-  const conversation = new Conversation(
+  conversation = new Conversation(
     (turn) => captions.draw(turn, current.delays.total()),
     (state, complaint) => {
       if (call !== current) return;
@@ -102,7 +108,7 @@ async function place() {
     person: person.name,
     token: page.token.value.trim(),
     onMedia: play,
-    onEvent: (event) => hear(conversation, event),
+    onEvent: (event) => hear(current, event),
     onEnd: (trouble) => over(current, trouble),
   });
   call = current;
@@ -118,9 +124,11 @@ async function place() {
   }
 }
 
-function hear(conversation, event) {
+async function hear(current, event) {
   if (event.type === "error") console.warn("The server complains:", event.error?.message ?? event);
-  conversation.handle(event);
+  // The last step of the strip is the path's: as it is now, not as it was a second ago.
+  if (event.type === "visavis.trace") await current.delays.sample(current.pc);
+  if (call === current) conversation.handle(event);
 }
 
 function hangUp() {
@@ -134,6 +142,7 @@ function hangUp() {
 function over(current, trouble) {
   if (call !== current) return;
   call = null;
+  conversation.finish();
   meter.stop();
   stopClock();
   page.face.srcObject = null;
@@ -141,8 +150,6 @@ function over(current, trouble) {
   show("idle");
   calm();
   if (trouble) fail(trouble);
-  // Whoever pressed "hang up" with the keyboard stays where the next thing to press is.
-  if (document.activeElement === document.body) page.call.focus({ preventScroll: true });
 }
 
 function play(stream) {

@@ -56,7 +56,7 @@ export class Captions {
     let said = turn.text.slice(0, known);
     let unsaid = turn.text.slice(known);
     if (turn.cut) {
-      said = said ? `${said.trimEnd()} —` : "—";
+      said = said ? `${said.replace(/[\s,;:–—-]+$/, "")} —` : "—";
       unsaid = "";
     }
     if (turn.failed) {

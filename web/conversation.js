@@ -74,6 +74,14 @@ export class Conversation {
     if (status === "cancelled") this.change(turn, (turn) => Object.assign(turn, { cut: true, done: true }));
   }
 
+  /** The call is over: what has not been said will not be. */
+  finish() {
+    for (const turn of this.turns.values()) {
+      const unsaid = turn.who === "agent" && turn.heard < turn.text.trimEnd().length;
+      if (!turn.done) this.change(turn, (turn) => Object.assign(turn, { done: true, cut: unsaid }));
+    }
+  }
+
   turn(id, who) {
     if (!this.turns.has(id)) {
       this.turns.set(id, { id, who, text: "", heard: 0, done: false, cut: false, failed: false, segments: null });

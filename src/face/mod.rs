@@ -15,6 +15,7 @@ pub mod asset;
 mod blend;
 pub mod expression;
 mod eyes;
+pub mod gallery;
 pub mod ipa;
 pub mod lips;
 pub mod portrait;

@@ -7,6 +7,7 @@ mod front_desk;
 mod kit;
 mod llm;
 mod protocol;
+mod page;
 mod rtc;
 mod stt_door;
 mod stt_wire;

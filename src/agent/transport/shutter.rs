@@ -22,6 +22,15 @@ impl Default for Bitrates {
     }
 }
 
+impl Bitrates {
+    /// The usual limits, and never more than `max_bps` bits per second.
+    pub fn up_to(max_bps: u32) -> Self {
+        let Self { min_kbps, start_kbps, .. } = Self::default();
+        let max_kbps = (max_bps / 1000).max(min_kbps);
+        Self { min_kbps, start_kbps: start_kbps.min(max_kbps), max_kbps }
+    }
+}
+
 /// How to take a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exposure {
