@@ -64,7 +64,7 @@ fn both_windows_understand() {
 fn work_follows_the_wish() {
     let mut whisper = whisper();
     // With its trailing silence this clip sends the decoder astray.
-    let spoken = Spoken { pcm: clip("librivox-0930.wav").samples(), turn: 0, last_word: true };
+    let spoken = Spoken { pcm: clip("goforward.wav").samples(), turn: 0, last_word: true };
     assert_eq!(whisper.transcribe(&spoken, &|| false), Err(ModelError::Unwanted));
     assert!(!whisper.transcribe(&spoken, &|| true).unwrap().doubtful);
     assert!(whisper.transcribe(&Spoken { last_word: false, ..spoken }, &|| true).unwrap().doubtful);
