@@ -39,6 +39,7 @@ const SCRIPT: &str = r#"
     hum.start();
   };
   window.testMicrophone = {
+    given: [], // every track that the page got
     async start(base64) {
       open();
       const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
@@ -53,7 +54,9 @@ const SCRIPT: &str = r#"
     if (!wanted.audio || wanted.video) throw new DOMException('this test gives sound alone', 'NotFoundError');
     open();
     await context.resume();
-    return out.stream.clone();
+    const stream = out.stream.clone();
+    window.testMicrophone.given.push(...stream.getTracks());
+    return stream;
   };
 })();
 "#;

@@ -10,6 +10,8 @@ mod devtools;
 mod harness;
 pub mod microphone;
 mod page;
+mod troubles;
+mod witness;
 
 pub use chromium::{Chromium, Launch};
 pub use page::Page;
