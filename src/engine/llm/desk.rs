@@ -38,7 +38,7 @@ impl Desk {
         promised: usize,
         load: impl FnOnce(Ready<'_, E>) -> Result<(), E> + Send + 'static,
     ) -> Result<Self, StartError<E>> {
-        let (tell, told) = std::sync::mpsc::channel();
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
         // Jobs of callers that have just left lie here until the next step: the permits keep the real count.
         let worker = Worker::start("llm", promised * 8, move |source| {
             let ready = Ready { source, tell: &tell };
@@ -66,7 +66,7 @@ pub enum StartError<E> {
 /// The thread's side of a start.
 pub struct Ready<'a, E> {
     source: Source<Job>,
-    tell: &'a std::sync::mpsc::Sender<Result<(), E>>,
+    tell: &'a std::sync::mpsc::SyncSender<Result<(), E>>,
 }
 
 impl<E> Ready<'_, E> {

@@ -1,4 +1,4 @@
-//! data: what Whisper's tokens say
+//! io: what Whisper's tokens say
 
 use std::path::Path;
 

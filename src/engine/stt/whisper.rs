@@ -1,4 +1,4 @@
-//! dsp: Whisper tiny.en as two int8 graphs: sound in, words with their times out
+//! io: Whisper tiny.en as two int8 graphs: sound in, words with their times out
 //!
 //! The encoder is given the speech and 0.2 s more instead of 30 s, which costs in proportion; [`super::gate`] keeps the
 //! decoder from going astray for it. When it went astray all the same and the words are wanted for good, the whole window
