@@ -11,6 +11,7 @@ pub mod normalise;
 pub mod numbers;
 pub mod phonemes;
 pub mod piper;
+mod quantities;
 mod speaker;
 mod stream;
 pub mod words;
