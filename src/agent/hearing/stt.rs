@@ -3,8 +3,7 @@
 //! A task of its own holds the socket, so that a slow engine never holds up the microphone: sound goes into a bounded
 //! lane, and when that is full the engine is too slow to be of use and the client says so.
 
-use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::TcpStream;
@@ -101,7 +100,6 @@ impl SttClient {
             tell,
             inits: 0,
             moshi: (settings.dialect == Dialect::Moshi).then(Moshi::new),
-            marked: VecDeque::new(),
             metrics: metrics.clone(),
         };
         let mut task = Scope::new(counter);
@@ -194,8 +192,6 @@ struct Line {
     /// Inits that the engine has confirmed.
     inits: u64,
     moshi: Option<Moshi>,
-    /// Markers under way and when they were sent.
-    marked: VecDeque<(i64, Instant)>,
     metrics: Metrics,
 }
 
@@ -239,12 +235,6 @@ impl Line {
                     let (text, words) = (moshi.text(), moshi.words.clone());
                     self.tell(SttEvent::Final { text, words })?;
                 }
-                while let Some((marked, at)) = self.marked.pop_front() {
-                    if marked == id {
-                        self.metrics.first_answer(Stage::Stt, clock::now().saturating_duration_since(at));
-                        break;
-                    }
-                }
                 self.tell(SttEvent::Marker { id })?;
             }
             SttOut::Word { text, start_time } => {
@@ -271,12 +261,6 @@ impl Line {
     }
 
     async fn obey(&mut self, order: SttIn) -> Result<(), SttError> {
-        if let SttIn::Marker { id } = order {
-            if self.marked.len() == EVENTS {
-                self.marked.pop_front();
-            }
-            self.marked.push_back((id, clock::now()));
-        }
         let Some(moshi) = &mut self.moshi else { return self.send(order).await };
         match order {
             SttIn::Audio { pcm } => {
@@ -324,8 +308,8 @@ fn lost(reason: impl std::fmt::Display) -> SttError {
     SttError::Lost(reason.to_string())
 }
 
-/// Two seconds of 20 ms pieces: an engine that is further behind will not answer in time anyway.
-const ORDERS: usize = 100;
+/// Four seconds of 20 ms pieces: an engine that is further behind will not answer in time anyway.
+const ORDERS: usize = 200;
 const EVENTS: usize = 256;
 /// The engine pings after 10 s in which it said nothing.
 const SILENT_FOR: Duration = Duration::from_secs(30);
