@@ -52,13 +52,18 @@ pub async fn run(settings: TtsSettings, metrics: Metrics, lanes: Lanes) -> Resul
                 turns.retain_mut(|turn| turn.is_wanted(&floor));
             }
             (turn, result) = first_to_end(&mut turns), if !turns.is_empty() => {
-                if let Err(error) = result {
-                    tracing::warn!(turn = turn.0, "the voice failed: {error}");
-                    room.metrics.engine_failure(Stage::Tts);
-                    let fact = Fact::Trouble { fault: error.fault(), message: error.to_string() };
-                    if let Err(mpsc::error::TrySendError::Full(_)) = notices.try_send(Notice { turn: Some(turn), fact }) {
-                        return Err(NoticesFull);
+                let fact = match result {
+                    Ok(Spoken::Whole) => Some(Fact::SpeechMade),
+                    Ok(Spoken::Abandoned) => None,
+                    Err(error) => {
+                        tracing::warn!(turn = turn.0, "the voice failed: {error}");
+                        room.metrics.engine_failure(Stage::Tts);
+                        Some(Fact::Trouble { fault: error.fault(), message: error.to_string() })
                     }
+                };
+                let notice = fact.map(|fact| Notice { turn: Some(turn), fact });
+                if let Some(Err(mpsc::error::TrySendError::Full(_))) = notice.map(|notice| notices.try_send(notice)) {
+                    return Err(NoticesFull);
                 }
             }
             utterance = say.recv(), if may_come => match utterance {
@@ -84,7 +89,7 @@ struct Reciting<'a> {
     turn: TurnId,
     /// The floor has named it. Words may come before the floor does: the two travel on lanes of their own.
     announced: bool,
-    work: Pin<Box<dyn Future<Output = Result<(), TtsError>> + Send + 'a>>,
+    work: Pin<Box<dyn Future<Output = Result<Spoken, TtsError>> + Send + 'a>>,
 }
 
 impl Reciting<'_> {
@@ -97,7 +102,7 @@ impl Reciting<'_> {
 }
 
 /// Waits for the first turn to end and takes it out. Cancel safe.
-async fn first_to_end(turns: &mut Vec<Reciting<'_>>) -> (TurnId, Result<(), TtsError>) {
+async fn first_to_end(turns: &mut Vec<Reciting<'_>>) -> (TurnId, Result<Spoken, TtsError>) {
     std::future::poll_fn(|cx| {
         for at in 0..turns.len() {
             if let Poll::Ready(result) = turns[at].work.as_mut().poll(cx) {
@@ -125,11 +130,11 @@ struct Sent {
 
 impl Room {
     /// One turn, from its connection to its last piece of sound.
-    async fn recite(&self, utterance: Utterance) -> Result<(), TtsError> {
+    async fn recite(&self, utterance: Utterance) -> Result<Spoken, TtsError> {
         let Utterance { turn, voice, words } = utterance;
         let (pieces, piece) = lane::waiting(PIECES);
         if self.speech.send(Recital { turn, speech: piece }).await.is_err() {
-            return Ok(());
+            return Ok(Spoken::Abandoned);
         }
         let (into, out_of) = tts::connect(&self.settings, &voice).await?;
         let (sent, to_answer) = lane::waiting(WORDS);
@@ -141,7 +146,7 @@ impl Room {
             received = &mut receiving => received,
             sent = &mut sending => match sent? {
                 Text::Complete => receiving.await,
-                Text::Abandoned => Ok(()),
+                Text::Abandoned => Ok(Spoken::Abandoned),
             },
         }
     }
@@ -152,7 +157,7 @@ impl Room {
         mut sound: Sound,
         mut to_answer: mpsc::Receiver<Sent>,
         pieces: mpsc::Sender<Arc<Speech>>,
-    ) -> Result<(), TtsError> {
+    ) -> Result<Spoken, TtsError> {
         let mut assembly = Assembly::new(turn);
         let mut first_text: Option<Instant> = None;
         let mut heard = false;
@@ -195,12 +200,24 @@ impl Room {
             let piece = Arc::new(piece);
             self.script.send(piece.clone());
             // The stage has dropped the turn: nobody listens, which is no failure.
-            if pieces.send(piece).await.is_err() || is_last {
-                return Ok(());
+            if pieces.send(piece).await.is_err() {
+                return Ok(Spoken::Abandoned);
+            }
+            if is_last {
+                return Ok(Spoken::Whole);
             }
             self.metrics.lane_depth(LaneName::Speech, PIECES - pieces.capacity());
         }
     }
+}
+
+/// How a turn ended for the voice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spoken {
+    /// To its last piece.
+    Whole,
+    /// The dialogue or the stage has let go of it.
+    Abandoned,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
