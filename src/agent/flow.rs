@@ -424,8 +424,8 @@ pub enum Fact {
         entry: Entry,
         text: Option<String>,
     },
-    /// Which engine failed and how. With a turn it becomes the reason of that response's failure, without one an `error`
-    /// event; it ends nothing by itself.
+    /// Which engine failed and how (any room). With a turn it becomes the reason of that response's failure, and what was made
+    /// of it is still played; without one it becomes an `error` event. It ends nothing by itself.
     Trouble {
         fault: Fault,
         message: String,
@@ -433,12 +433,9 @@ pub enum Fact {
     /// The dialogue has said goodbye: the call ends when it has been played.
     Goodbye,
     // voice (turn is set)
-    /// The last piece of the turn's sound has been made. Not published for a turn that was abandoned.
+    /// The last piece of the turn's sound has been made. Not published for a turn that failed
+    /// ([`Fact::Trouble`]) or was abandoned.
     SpeechMade,
-    /// The engine broke off in the middle of the turn: what was made will still be played.
-    SpeechFailed {
-        message: String,
-    },
     // stage (turn is set; each begun turn ends with exactly one of the last two)
     /// The first frame of the turn has left.
     AudioStarted,

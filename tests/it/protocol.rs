@@ -757,9 +757,8 @@ fn rooms(fates: &[Fate], link: Link) -> Vec<Vec<Step>> {
                     wire.extend([Step::Sound(turn), Step::Sound(turn), Step::SoundEnd(turn)]);
                 }
             }
-            Fate::Voiceless => {
-                voice.push(Step::Tell(Some(turn), Fact::SpeechFailed { message: "no voice".to_owned() }))
-            }
+            Fate::Voiceless => voice
+                .push(Step::Tell(Some(turn), Fact::Trouble { fault: Fault::Engine, message: "no voice".to_owned() })),
             Fate::Dropped | Fate::Silenced | Fate::Mute => {}
         }
     }

@@ -86,7 +86,6 @@ impl Protocol {
                 self.with_reply(turn, |reply, items| reply.text_done(outcome, usage, items));
             }
             Fact::SpeechMade => self.with_reply(turn, Reply::speech_made),
-            Fact::SpeechFailed { message } => self.with_reply(turn, |reply, items| reply.speech_failed(message, items)),
             Fact::AudioStarted => {
                 self.configuration.fix_voice();
                 self.with_reply(turn, Reply::started);
@@ -97,8 +96,8 @@ impl Protocol {
             }
             Fact::Captions { words } if self.settings().include.captions => self.captions(turn, &words),
             Fact::Trace(trace) if self.settings().include.trace => self.trace(turn, &trace),
-            Fact::Trouble { fault, message } => match self.replies.iter_mut().rev().find(|reply| reply.turn == turn) {
-                Some(reply) if !reply.is_done() => reply.trouble(message),
+            Fact::Trouble { fault, message } => match self.reply(turn) {
+                Some(reply) if !reply.is_done() => self.with_reply(turn, |reply, items| reply.failed(message, items)),
                 _ => self.refuse(trouble(fault, message), None),
             },
             Fact::Captions { .. } | Fact::Trace(_) => {}

@@ -161,14 +161,11 @@ impl Reply {
         self.settle(items)
     }
 
-    pub fn speech_failed(&mut self, message: String, items: &mut Items) -> Vec<ServerBody> {
+    /// An engine failed: nothing more will be made of it.
+    pub fn failed(&mut self, message: String, items: &mut Items) -> Vec<ServerBody> {
         self.speech = Speech::Failed;
         self.trouble = Some(message);
         self.settle(items)
-    }
-
-    pub fn trouble(&mut self, message: String) {
-        self.trouble = Some(message);
     }
 
     /// The first frame has left.
