@@ -4,6 +4,8 @@
 //! servers) and [`load`] (the callers). Below them the leaves, which know nothing of a conversation. Dependencies point
 //! down only; `tests/it/architecture.rs` holds the rules. Read `agent/flow.rs` next, then `agent/session/line.rs`.
 
+pub mod app;
+
 pub mod agent;
 pub mod engine;
 pub mod load;

@@ -75,9 +75,12 @@ pub struct Rtc {
 /// `[engines]`: what answers where no URL is given.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Engines {
+    /// Scripts instead of models: nothing of the models folder is needed.
+    pub scripted: bool,
     /// The folder of the models; it need not exist unless an engine is embedded.
     pub models: PathBuf,
-    pub espeak: String,
+    /// What callers of `visavis engine` must present.
+    pub token: Option<Secret>,
 }
 
 /// Where an engine is.
@@ -255,8 +258,9 @@ impl Config {
                 connect_timeout: r.seconds("rtc.connect_timeout_s", 1..=120),
             },
             engines: Engines {
+                scripted: matches!(mode, Mode::Scripted),
                 models: r.optional("engines.models").map_or(default_models, PathBuf::from),
-                espeak: needed(r, "engines.espeak", "the name or path of a program"),
+                token: r.secret("engines.token"),
             },
             stt: Stt {
                 place: mode.place(speech(r, "stt")),
@@ -334,13 +338,6 @@ fn chat(r: &mut Reader) -> Option<Chat> {
     }
     let url = r.url("llm.url", &["http", "https"])?;
     Some(Chat { url, api_key, model, reasoning_effort })
-}
-
-fn needed(r: &mut Reader, name: &str, allowed: &str) -> String {
-    r.optional(name).unwrap_or_else(|| {
-        r.refuse(name, allowed);
-        String::new()
-    })
 }
 
 fn log_filter(r: &mut Reader) -> String {

@@ -20,7 +20,7 @@ const USUAL_FILE: &str = "configs/visavis.toml";
 pub struct Sources {
     /// A file that must be there.
     pub file: Option<PathBuf>,
-    /// Read without a `file`, where it is there.
+    /// Read without a `file`, where it is there. Without this no file is looked for, not even the voices' usual one.
     pub usual_file: Option<PathBuf>,
     pub env: BTreeMap<String, String>,
     /// The later wins.
@@ -71,7 +71,11 @@ impl Sources {
 
         let mut problems = layers.take_problems();
         let (path, named) = voices_file(&layers);
-        let voices = Voices::load(&path, named).unwrap_or_else(|error| {
+        let voices = match named || self.usual_file.is_some() {
+            true => Voices::load(&path, named),
+            false => Ok(Voices::built_in()),
+        };
+        let voices = voices.unwrap_or_else(|error| {
             problems.extend(error.problems);
             Voices::built_in()
         });

@@ -28,6 +28,9 @@ pub struct Person {
     /// BCP 47.
     pub language: String,
     pub instructions: String,
+    /// What a caller may say and how this person answers, shown to a demo brain: it learns more from two examples than
+    /// from ten rules.
+    pub examples: Vec<PersonExample>,
     /// Word for word; `None`: the model opens.
     pub greeting: Option<String>,
     /// `None`: no video.
@@ -52,6 +55,13 @@ pub struct PersonTts {
     pub voice: String,
     /// 0.25 to 1.5.
     pub speed: f32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PersonExample {
+    pub user: String,
+    pub agent: String,
 }
 
 /// Who makes the voice.
@@ -135,6 +145,8 @@ struct Raw {
     language: Spanned<String>,
     instructions: Spanned<String>,
     #[serde(default)]
+    examples: Vec<PersonExample>,
+    #[serde(default)]
     greeting: String,
     #[serde(default)]
     face: String,
@@ -217,6 +229,7 @@ impl Raw {
             good: self.good,
             language: self.language.value,
             instructions: self.instructions.value.trim().to_owned(),
+            examples: self.examples,
             greeting: some(self.greeting),
             face: some(self.face),
             background,

@@ -1,6 +1,8 @@
 //! door: the integration tests, one binary
 
 mod architecture;
+mod command_line;
+mod front_desk;
 mod browser;
 mod caller;
 mod front_desk;

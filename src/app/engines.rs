@@ -1,0 +1,156 @@
+//! io: the engines that run in this program: loaded, warmed, each with its front door
+
+use std::path::Path;
+
+use axum::Router;
+use tokio::sync::oneshot;
+
+use crate::config::{Config, Scripted};
+use crate::engine::llm::LlmEngine;
+use crate::engine::scripted::llm::{Replies, ScriptedLlm};
+use crate::engine::scripted::stt::ScriptedRecognizer;
+use crate::engine::scripted::tts::Script;
+use crate::engine::serve;
+use crate::engine::serve::access::Token;
+use crate::engine::stt::whisper::{WHISPER_FOLDER, Whisper};
+use crate::engine::stt::{Ear, SttEngine};
+use crate::engine::tts::TtsEngine;
+use crate::metrics::Metrics;
+use crate::onnx::{Onnx, OnnxError, VAD_MODEL, VadWorker};
+use crate::runtime::thread;
+
+/// What an engine needs to be started.
+#[derive(Clone)]
+pub struct Ground {
+    pub config: Config,
+    pub metrics: Metrics,
+    /// With engines that run models, not scripts.
+    pub sound: Option<Sound>,
+}
+
+/// ONNX Runtime and the voice detector, shared by all that hear.
+#[derive(Clone)]
+pub struct Sound {
+    pub onnx: Onnx,
+    pub vad: VadWorker,
+}
+
+impl Sound {
+    /// Opens both out of the models folder; 50 ms.
+    pub fn open(models: &Path) -> Result<Self, OnnxError> {
+        let onnx = Onnx::open(None, models)?;
+        let vad = VadWorker::start(&onnx, &models.join(VAD_MODEL))?;
+        Ok(Self { onnx, vad })
+    }
+}
+
+/// Which engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Stt,
+    Tts,
+    Llm,
+}
+
+impl Kind {
+    pub const ALL: [Self; 3] = [Self::Stt, Self::Tts, Self::Llm];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stt => "stt",
+            Self::Tts => "tts",
+            Self::Llm => "llm",
+        }
+    }
+
+    /// The port it has when it runs alone.
+    pub fn usual_port(self) -> u16 {
+        match self {
+            Self::Stt => 8090,
+            Self::Tts => 8089,
+            Self::Llm => 8091,
+        }
+    }
+}
+
+/// Why an engine did not start.
+#[derive(Debug, thiserror::Error)]
+#[error("the {} engine did not start: {reason}", kind.name())]
+pub struct EngineError {
+    pub kind: Kind,
+    pub reason: String,
+}
+
+/// Loads the engine, warms it, and gives its front door, which asks for `token` where there is one. A URL in the
+/// configuration is not looked at: whoever asks for this engine wants it here.
+pub async fn door(kind: Kind, ground: Ground, token: Option<Token>) -> Result<Router, EngineError> {
+    let router = match kind {
+        Kind::Stt => stt(ground).await.map(|engine| serve::stt::router(engine, token)),
+        Kind::Tts => tts(ground).await.map(|engine| serve::tts::router(engine, token)),
+        Kind::Llm => llm(ground.config).await.map(|engine| serve::chat::router(engine, token)),
+    };
+    router.map_err(|reason| EngineError { kind, reason })
+}
+
+async fn stt(ground: Ground) -> Result<SttEngine, String> {
+    let Ground { config, metrics, sound } = ground;
+    let seats = config.server.max_sessions;
+    let Some(sound) = sound else {
+        let script = ScriptedRecognizer::new(config.scripted.heard);
+        return Ok(SttEngine::start(script, Ear::Loudness, seats, metrics).with_delay(config.scripted.stt_delay));
+    };
+    let folder = config.engines.models.join(WHISPER_FOLDER);
+    let whisper = off_thread("load stt", move || Whisper::open(&sound.onnx, &folder)).await?;
+    let whisper = whisper.map_err(|error| error.to_string())?;
+    Ok(SttEngine::start(whisper, Ear::Silero(sound.vad), seats, metrics))
+}
+
+async fn tts(ground: Ground) -> Result<TtsEngine, String> {
+    let Ground { config, sound, .. } = ground;
+    let seats = TTS_SEATS_PER_CALL * config.server.max_sessions;
+    let Some(sound) = sound else {
+        let script = Script {
+            first_sound_after: config.scripted.first_sound,
+            times_real_time: config.scripted.tts_speed as f32,
+        };
+        return Ok(TtsEngine::new(script, seats));
+    };
+    Err("not yet".to_owned())
+}
+
+async fn llm(config: Config) -> Result<LlmEngine, String> {
+    let seats = config.server.max_sessions;
+    if config.engines.scripted {
+        let Scripted { replies, first_token, words_per_second, .. } = config.scripted;
+        let replies = Replies::InTurn(replies);
+        // A caller that interrupts asks anew before its last answer has gone.
+        let script = ScriptedLlm { replies, first_word: first_token, words_per_second, seats: 2 * seats };
+        return Ok(script.engine());
+    }
+    smollm(&config.engines.models, seats).await
+}
+
+#[cfg(feature = "embedded-llm")]
+async fn smollm(models: &Path, conversations: usize) -> Result<LlmEngine, String> {
+    use crate::engine::llm::smollm::{FILE, SmolLmSettings, start};
+    let settings = SmolLmSettings::new(models.join(FILE), conversations);
+    off_thread("load llm", || start(settings)).await?.map_err(|error| error.to_string())
+}
+
+#[cfg(not(feature = "embedded-llm"))]
+async fn smollm(_: &Path, _: usize) -> Result<LlmEngine, String> {
+    Err("this program was built without a language model (feature embedded-llm): give [llm] a url".to_owned())
+}
+
+/// Runs what blocks for a while on a thread of its own.
+pub(super) async fn off_thread<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, String> {
+    let (done, result) = oneshot::channel();
+    thread::spawn(name, 0, move || drop(done.send(work())));
+    result.await.map_err(|_| "a panic while loading".to_owned())
+}
+
+/// A call speaks one turn while the next is being made ready.
+const TTS_SEATS_PER_CALL: usize = 2;

@@ -1,0 +1,165 @@
+//! io: the program as it is typed: help, exit codes, what it prints, and a server from start to SIGTERM
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+
+/// The program with an environment of its own and in a folder without a configuration.
+fn visavis(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_visavis"));
+    command.args(arguments).env_clear().current_dir(std::env::temp_dir());
+    command
+}
+
+fn run(arguments: &[&str]) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = visavis(arguments).output().expect("the program runs");
+    let text = |bytes| String::from_utf8(bytes).expect("what is printed is UTF-8");
+    (status.code().expect("it was not killed"), text(stdout), text(stderr))
+}
+
+/// A file that is gone when the test is over.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str, text: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("visavis-{}-{name}", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        Self(path)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Help is worth reading: every command and every flag that the documents speak of, and what to try first.
+#[test]
+fn help_names_all_there_is() {
+    let (code, help, _) = run(&["--help"]);
+    assert_eq!(code, 0);
+    for word in ["serve", "engine", "models", "check", "VISAVIS_LLM_URL", "OPENAI_API_KEY", "http://127.0.0.1:8080", "64"] {
+        assert!(help.contains(word), "{word} is not in:\n{help}");
+    }
+    let (_, help, _) = run(&["serve", "--help"]);
+    for word in ["--config", "--listen", "--rtc", "--public-ip", "--engines", "embedded", "scripted", "127.0.0.1:8080", "0.0.0.0:8443"] {
+        assert!(help.contains(word), "{word} is not in:\n{help}");
+    }
+    let (_, help, _) = run(&["engine", "--help"]);
+    for word in ["stt", "tts", "llm", "--listen", "8090", "8089", "8091"] {
+        assert!(help.contains(word), "{word} is not in:\n{help}");
+    }
+}
+
+/// `check` prints what is in force, in a form that means the same when it is read again.
+#[test]
+fn check_prints_what_is_in_force() {
+    let file = Scratch::new("good.toml", "[turn]\nsilence_duration_ms = 300\n[llm]\napi_key = \"sk-secret\"\n");
+    let (code, first, _) = run(&["check", file.path()]);
+    assert_eq!(code, 0);
+    assert!(first.contains(&format!("silence_duration_ms = 300  # {}:2\n", file.path())), "{first}");
+    assert!(first.contains("listen = \"127.0.0.1:8080\"\n") && !first.contains("sk-secret"), "{first}");
+
+    let printed = Scratch::new("printed.toml", &first);
+    let (code, second, _) = run(&["check", printed.path()]);
+    let values = |text: &str| text.lines().map(|line| line.split("  # ").next().unwrap().to_owned()).collect::<Vec<_>>();
+    assert_eq!((code, values(&second)), (0, values(&first)));
+}
+
+/// The effective defaults are the shipped file.
+#[test]
+fn the_shipped_file_changes_nothing() {
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/configs/visavis.toml");
+    let values = |text: String| text.lines().map(|line| line.split("  # ").next().unwrap().to_owned()).collect::<Vec<_>>();
+    assert_eq!(values(run(&["check", shipped]).1), values(run(&["check"]).1));
+}
+
+/// Whatever is wrong with how it was started or configured is exit code 64 and one line per problem.
+#[test]
+fn mistakes_exit_with_64() {
+    let file = Scratch::new("bad.toml", "[server]\nlisten = \"here\"\n\n[engines]\nmode = \"magic\"\n[video]\nfsp = 3\n");
+    for command in [&["check", file.path()][..], &["serve", "--config", file.path()], &["models", "list", "--config", file.path()]] {
+        let (code, printed, complaint) = run(command);
+        assert_eq!((code, printed.as_str()), (64, ""), "{command:?}");
+        for line in [
+            format!("{}:2: [server] listen = \"here\": allowed is an address and a port", file.path()),
+            format!("{}:5: [engines] mode = \"magic\": allowed is \"embedded\" or \"scripted\"", file.path()),
+            format!("{}:7: [video] has no key `fsp`; allowed are enabled, fps, bitrate_kbps", file.path()),
+        ] {
+            assert!(complaint.contains(&line), "{line} is not in:\n{complaint}");
+        }
+    }
+    for command in [&[][..], &["dance"], &["serve", "--listen", "here"], &["serve", "--set", "turn"], &["check", "no/such.toml"]] {
+        assert_eq!(run(command).0, 64, "{command:?}");
+    }
+    assert!(run(&["check", "--set", "turn.silence=1"]).2.contains("--set: [turn] has no key `silence`"));
+}
+
+/// Without the models the server says which files it wants, where they come from, and how to do without; exit code 69.
+#[test]
+fn missing_models_are_explained() {
+    let models = "engines.models=/nonexistent";
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--rtc", "127.0.0.1:0", "--set", models];
+    for command in [&serve[..], &["models", "verify", "--set", models]] {
+        let (code, printed, complaint) = run(command);
+        assert_eq!(code, 69, "{complaint}");
+        let said = printed + &complaint;
+        for word in ["silero_vad_16k_op15.onnx", "sha256", "licence", "silero-vad 6.2.3", "VISAVIS_MODELS", "script/models"] {
+            assert!(said.contains(word), "{word} is not in:\n{said}");
+        }
+    }
+}
+
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// From start to ready to the end: it says which brain answers, for how many, and where to look; SIGTERM ends it in peace.
+#[tokio::test]
+async fn a_server_starts_says_so_and_stops() {
+    let mut command = visavis(&["serve", "--engines", "scripted", "--listen", "127.0.0.1:0", "--rtc", "127.0.0.1:0"]);
+    let mut server = Running(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the program runs"));
+    let mut lines = BufReader::new(server.0.stdout.take().expect("it is piped"));
+    let mut said = String::new();
+    let page = loop {
+        let mut line = String::new();
+        assert!(lines.read_line(&mut line).expect("it is UTF-8") > 0, "it ended after:\n{said}");
+        if let Some(page) = line.trim().strip_prefix("Ready: open ") {
+            break page.to_owned();
+        }
+        said.push_str(&line);
+    };
+    assert!(said.contains("The brain: scripted") && said.contains("Room for 4 calls"), "{said}");
+
+    let ready = reqwest::get(format!("{page}/readyz")).await.expect("it answers");
+    assert_eq!(ready.status(), 200);
+    let html = reqwest::get(&page).await.expect("it answers").text().await.expect("a page");
+    assert!(html.contains("<title>Visavis"));
+
+    // SAFETY: a signal to a child of ours that has not been waited for.
+    assert_eq!(unsafe { libc::kill(server.0.id() as i32, libc::SIGTERM) }, 0);
+    let status = tokio::task::spawn_blocking(move || server.0.wait().expect("it can be waited for")).await.unwrap();
+    assert_eq!(status.code(), Some(0));
+    let mut rest = String::new();
+    lines.read_to_string(&mut rest).expect("it is UTF-8");
+}
+
+/// An address that is taken is told as such, not as a fault of the program.
+#[test]
+fn a_taken_port_is_explained() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = taken.local_addr().unwrap().to_string();
+    let (code, _, complaint) = run(&["serve", "--engines", "scripted", "--rtc", "127.0.0.1:0", "--listen", &at]);
+    assert_eq!(code, 69);
+    assert!(complaint.contains(&format!("cannot listen on {at}")), "{complaint}");
+}
