@@ -102,7 +102,7 @@ pub struct Common {
 pub enum Engines {
     /// The models inside this program
     Embedded,
-    /// Deterministic stand-ins that need no models, for tests and load
+    /// Deterministic stand-ins that need no model but the voice detector's, for tests and load
     Scripted,
 }
 
@@ -174,7 +174,7 @@ Examples:
   VISAVIS_LLM_URL=http://localhost:11434/v1 visavis serve
                                                       with any OpenAI-compatible brain
   OPENAI_API_KEY=sk-... visavis serve                 with OpenAI's
-  visavis serve --engines scripted                    without any model, to try the plumbing
+  visavis serve --engines scripted                    with scripts for models, to try the plumbing
   visavis engine tts --listen 0.0.0.0:8089            speech for servers elsewhere
   visavis check my.toml                               what is in force, and where it came from
 

@@ -19,7 +19,6 @@ use visavis::metrics::Metrics;
 use visavis::runtime::clock;
 
 use crate::cli::{self, Command};
-use crate::unconnected::Unconnected;
 use crate::{SOFTWARE, UNAVAILABLE, USAGE};
 
 /// Why a command failed, and the exit code that says so.
@@ -91,7 +90,7 @@ async fn serve(config: Config) -> Outcome {
     let listener = listen(config.server.listen).await?;
     let brain = config.llm.brain();
     let rooms = config.server.max_sessions;
-    let house = House::open(config, listener, Unconnected::new).await.map_err(|error| {
+    let house = House::open(config, listener).await.map_err(|error| {
         let code = if matches!(error, OpenError::Bug(_)) { SOFTWARE } else { UNAVAILABLE };
         Failure { code, error: error.into() }
     })?;
@@ -109,11 +108,11 @@ async fn serve(config: Config) -> Outcome {
 async fn engine(kind: Kind, at: SocketAddr, config: Config) -> Outcome {
     let listener = listen(at).await?;
     let unavailable = because(UNAVAILABLE);
-    let sound = match config.engines.scripted || kind == Kind::Llm {
-        true => None,
-        false => Some(
-            Sound::open(&config.engines.models).context("the voice detector cannot be opened").map_err(&unavailable)?,
-        ),
+    let sound = match kind {
+        Kind::Stt | Kind::Tts if !config.engines.scripted => {
+            Some(Sound::open(&config.engines.models).map_err(|error| unavailable(error.into()))?)
+        }
+        _ => None,
     };
     let token = config.engines.token.as_ref().map(|token| Token::new(token.expose()));
     let rooms = config.server.max_sessions;

@@ -2,7 +2,6 @@
 
 mod cli;
 mod commands;
-mod unconnected;
 
 use std::process::ExitCode;
 

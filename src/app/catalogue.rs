@@ -90,7 +90,8 @@ impl Catalogue {
             ("whisper", config.stt.place == Place::Embedded),
             ("piper", config.tts.place == Place::Embedded),
             ("smollm", config.llm.place == Place::Embedded),
-            ("", !config.engines.scripted),
+            // The voice detector and what it runs on.
+            ("", true),
         ];
         self.files.iter().filter(move |file| {
             let owner = embedded.iter().find(|(name, _)| file.path.starts_with(name));
@@ -119,7 +120,7 @@ impl Catalogue {
         }
         complaints.push(format!(
             "The models are looked for in {}. script/models fetches and converts them; or put the files there, or name \
-             their folder with VISAVIS_MODELS=DIR; or do without (--engines scripted, or urls in [stt], [tts], [llm]).",
+             their folder with VISAVIS_MODELS=DIR.",
             folder.display()
         ));
         Err(ModelsMissing(complaints))
@@ -243,7 +244,7 @@ mod tests {
         let remote = paths(&[("VISAVIS_LLM_URL", "http://a/v1"), ("VISAVIS_STT_URL", "ws://a")]);
         assert!(remote.iter().all(|path| !path.starts_with("smollm") && !path.starts_with("whisper")), "{remote:?}");
         assert!(remote.iter().any(|path| path.starts_with("silero")), "the voice detector is always ours");
-        assert!(paths(&[("VISAVIS_ENGINES", "scripted")]).is_empty());
+        assert_eq!(paths(&[("VISAVIS_ENGINES", "scripted")]).len(), 2);
     }
 
     /// What is missing or wrong is named with everything needed to supply it.

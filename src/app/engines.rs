@@ -15,6 +15,7 @@ use crate::engine::serve::access::Token;
 use crate::engine::stt::whisper::{WHISPER_FOLDER, Whisper};
 use crate::engine::stt::{Ear, SttEngine};
 use crate::engine::tts::TtsEngine;
+use crate::engine::tts::piper::{PIPER_FOLDER, Piper, PiperOptions};
 use crate::metrics::Metrics;
 use crate::onnx::{Onnx, OnnxError, VAD_MODEL, VadWorker};
 use crate::runtime::thread;
@@ -24,7 +25,7 @@ use crate::runtime::thread;
 pub struct Ground {
     pub config: Config,
     pub metrics: Metrics,
-    /// With engines that run models, not scripts.
+    /// `None` where no speech model runs.
     pub sound: Option<Sound>,
 }
 
@@ -95,10 +96,11 @@ pub async fn door(kind: Kind, ground: Ground, token: Option<Token>) -> Result<Ro
 async fn stt(ground: Ground) -> Result<SttEngine, String> {
     let Ground { config, metrics, sound } = ground;
     let seats = config.server.max_sessions;
-    let Some(sound) = sound else {
+    if config.engines.scripted {
         let script = ScriptedRecognizer::new(config.scripted.heard);
         return Ok(SttEngine::start(script, Ear::Loudness, seats, metrics).with_delay(config.scripted.stt_delay));
-    };
+    }
+    let sound = sound.ok_or(NO_SOUND)?;
     let folder = config.engines.models.join(WHISPER_FOLDER);
     let whisper = off_thread("load stt", move || Whisper::open(&sound.onnx, &folder)).await?;
     let whisper = whisper.map_err(|error| error.to_string())?;
@@ -108,14 +110,17 @@ async fn stt(ground: Ground) -> Result<SttEngine, String> {
 async fn tts(ground: Ground) -> Result<TtsEngine, String> {
     let Ground { config, sound, .. } = ground;
     let seats = TTS_SEATS_PER_CALL * config.server.max_sessions;
-    let Some(sound) = sound else {
+    if config.engines.scripted {
         let script = Script {
             first_sound_after: config.scripted.first_sound,
             times_real_time: config.scripted.tts_speed as f32,
         };
         return Ok(TtsEngine::new(script, seats));
-    };
-    Err("not yet".to_owned())
+    }
+    let sound = sound.ok_or(NO_SOUND)?;
+    let folder = config.engines.models.join(PIPER_FOLDER);
+    let load = move || Piper::load(&sound.onnx, &folder, PiperOptions::default());
+    TtsEngine::load(load, seats).await.map_err(|error| error.to_string())
 }
 
 async fn llm(config: Config) -> Result<LlmEngine, String> {
@@ -151,6 +156,8 @@ pub(super) async fn off_thread<T: Send + 'static>(
     thread::spawn(name, 0, move || drop(done.send(work())));
     result.await.map_err(|_| "a panic while loading".to_owned())
 }
+
+const NO_SOUND: &str = "a fault of ours: nobody opened ONNX Runtime";
 
 /// A call speaks one turn while the next is being made ready.
 const TTS_SEATS_PER_CALL: usize = 2;

@@ -10,37 +10,26 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 
 use super::catalogue::{Catalogue, ModelsMissing};
-use super::engines::{EngineError, Ground, Sound, off_thread};
+use super::engines::{EngineError, Ground, Kind, Sound, off_thread};
 use super::loopback::{self, Loopback};
+use super::services::{self, ServicesError, Shared};
 use crate::agent::server::port::Port;
 use crate::agent::server::{CallStarter, Desk, router};
-use crate::config::{Config, Dials};
+use crate::agent::session::calls::Calls;
+use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::onnx::{OnnxError, VadWorker};
+use crate::onnx::OnnxError;
 use crate::runtime::clock;
 use crate::runtime::pool::Pool;
 use crate::runtime::scope::{Ended, Scope, TaskCounter};
 
-/// Everything that calls are made of.
-pub struct Parts {
-    pub config: Arc<Config>,
-    /// Where the engines are. They answer once the house is open.
-    pub dials: Dials,
-    pub port: Port,
-    pub pool: Pool,
-    pub metrics: Metrics,
-    /// Counts the tasks of all calls and of the house.
-    pub tasks: TaskCounter,
-    /// `None` with scripted engines: speech is told from silence by loudness.
-    pub vad: Option<VadWorker>,
-}
-
 /// A server that is open. Dropping it stops everything at once.
-pub struct House<C> {
+pub struct House {
     scope: Scope,
     pub desk: Desk,
-    pub calls: Arc<C>,
+    pub calls: Calls,
     pub metrics: Metrics,
+    /// All tasks of all calls; those of the house are not among them.
     pub tasks: TaskCounter,
     /// Where the page is.
     pub http: SocketAddr,
@@ -54,14 +43,16 @@ pub struct House<C> {
 pub enum OpenError {
     #[error(transparent)]
     Models(#[from] ModelsMissing),
-    #[error("the voice detector cannot be opened")]
+    #[error("the voice detector cannot be opened: {0}")]
     Sound(#[from] OnnxError),
-    #[error("cannot listen for calls on {at}")]
+    #[error("cannot listen for calls on {at}: {source}")]
     Port { at: SocketAddr, source: io::Error },
-    #[error("cannot open a loopback port for the engines")]
+    #[error("cannot open a loopback port for the engines: {0}")]
     Loopback(#[source] io::Error),
     #[error(transparent)]
     Engine(#[from] EngineError),
+    #[error(transparent)]
+    Services(#[from] ServicesError),
     #[error("a fault of ours: {0}")]
     Bug(String),
 }
@@ -74,48 +65,44 @@ pub struct RunError {
     pub reason: String,
 }
 
-impl<C: CallStarter> House<C> {
+impl House {
     /// Builds everything, answers on `listener` at once (refusing calls), loads and warms the engines, and opens the desk.
-    /// `calls` makes what starts calls.
-    pub async fn open(
-        config: Config,
-        listener: TcpListener,
-        calls: impl FnOnce(Parts) -> C,
-    ) -> Result<Self, OpenError> {
+    pub async fn open(config: Config, listener: TcpListener) -> Result<Self, OpenError> {
         let metrics = Metrics::new();
         let tasks = TaskCounter::default();
-        let mut scope = Scope::new(tasks.clone());
+        let mut scope = Scope::new(TaskCounter::default());
 
-        let sound = if config.engines.scripted { None } else { Some(sound(&config).await?) };
+        let sound = sound(&config).await?;
         let at = config.rtc.listen;
         let port = Port::bind(at, config.rtc.public_ip, metrics.clone())
             .await
             .map_err(|source| OpenError::Port { at, source })?;
         let engines = Loopback::bind(&config).await.map_err(OpenError::Loopback)?;
 
-        let http = listener.local_addr().map_err(OpenError::Loopback)?;
-        let desk = Desk::new(config.server.max_sessions);
-        let ground = Ground { config: config.clone(), metrics: metrics.clone(), sound: sound.clone() };
-        let config = Arc::new(config);
         let threads = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
-        let calls = Arc::new(calls(Parts {
-            config: config.clone(),
+        let shared = Shared {
             dials: engines.dials.clone(),
-            port: port.clone(),
             pool: Pool::new(threads, metrics.clone()),
+            vad: sound.vad.clone(),
             metrics: metrics.clone(),
             tasks: tasks.clone(),
-            vad: sound.map(|sound| sound.vad),
-        }));
+        };
+        let services = services::services(&config, shared)?;
+        let calls = Calls::new(services.clone(), services::rtc(&config, &port)?, port.clone());
 
+        let http = listener.local_addr().map_err(OpenError::Loopback)?;
+        let desk = Desk::new(config.server.max_sessions);
         let brain = config.llm.brain();
-        let routes = router(&config.server, &config.voices, &brain, desk.clone(), calls.clone(), metrics.clone());
+        let front = Arc::new(calls.clone());
+        let routes = router(&config.server, &config.voices, &brain, desk.clone(), front, metrics.clone());
         scope.spawn("the HTTP front", loopback::serve(listener, routes, scope.token().clone()));
         scope.spawn("the media port", {
             let (port, stop) = (port.clone(), scope.token().clone());
             async move { port.run(stop).await }
         });
-        engines.start(&ground, &mut scope).await?;
+        engines.start(&Ground { config: config.clone(), metrics: metrics.clone(), sound: Some(sound) }, &mut scope).await?;
+        let unread = |error| EngineError { kind: Kind::Llm, reason: format!("it did not read the personas: {error}") };
+        services::warm(&config, &services).await.map_err(unread)?;
         desk.open();
         let rtc = port.addresses().to_vec();
         Ok(Self { scope, desk, calls, metrics, tasks, http, rtc, grace: config.server.grace })

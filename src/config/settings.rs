@@ -75,7 +75,7 @@ pub struct Rtc {
 /// `[engines]`: what answers where no URL is given.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Engines {
-    /// Scripts instead of models: nothing of the models folder is needed.
+    /// Scripts instead of models: nothing of the models folder is needed but the voice detector.
     pub scripted: bool,
     /// The folder of the models; it need not exist unless an engine is embedded.
     pub models: PathBuf,
@@ -122,13 +122,20 @@ pub struct Dials {
     pub llm: Chat,
 }
 
+/// How the speech-to-text engine is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// 16 kHz, partials, finals.
+    Visavis,
+    /// As a moshi-server is.
+    Moshi,
+}
+
 /// `[stt]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stt {
     pub place: Place<Speech>,
-    /// 16000 or 24000.
-    pub rate_hz: u32,
-    pub partials: bool,
+    pub dialect: Dialect,
     pub connect_timeout: Duration,
     pub final_timeout: Duration,
 }
@@ -137,9 +144,8 @@ pub struct Stt {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tts {
     pub place: Place<Speech>,
-    pub phones: bool,
     pub connect_timeout: Duration,
-    pub first_sound_timeout: Duration,
+    pub answer_timeout: Duration,
 }
 
 /// `[llm]`; temperatures are the person's, in voices.yaml.
@@ -204,8 +210,6 @@ pub struct Audio {
     pub bitrate_bps: u32,
     /// 0 to 10.
     pub complexity: u32,
-    /// 0 to 100.
-    pub expected_loss_percent: u32,
 }
 
 /// `[scripted]`: what the scripted engines say and how long they take. The lists are not empty.
@@ -264,16 +268,14 @@ impl Config {
             },
             stt: Stt {
                 place: mode.place(speech(r, "stt")),
-                rate_hz: rate(r),
-                partials: r.flag("stt.partials"),
+                dialect: r.choice("stt.dialect", &[("visavis", Dialect::Visavis), ("moshi", Dialect::Moshi)]),
                 connect_timeout: r.millis("stt.connect_timeout_ms", 50..=60_000),
                 final_timeout: r.millis("stt.final_timeout_ms", 50..=120_000),
             },
             tts: Tts {
                 place: mode.place(speech(r, "tts")),
-                phones: r.flag("tts.phones"),
                 connect_timeout: r.millis("tts.connect_timeout_ms", 50..=60_000),
-                first_sound_timeout: r.millis("tts.first_sound_timeout_ms", 50..=120_000),
+                answer_timeout: r.millis("tts.answer_timeout_ms", 50..=120_000),
             },
             llm: Llm {
                 place: mode.place(chat(r)),
@@ -296,7 +298,6 @@ impl Config {
             audio: Audio {
                 bitrate_bps: r.whole("audio.bitrate_kbps", 6..=256) * 1_000,
                 complexity: r.whole("audio.complexity", 0..=10),
-                expected_loss_percent: r.whole("audio.expected_loss_percent", 0..=100),
             },
             voices,
             scripted: Scripted {
@@ -346,14 +347,6 @@ fn log_filter(r: &mut Reader) -> String {
         r.refuse("log.filter", "a level (error, warn, info, debug, trace) and module=level pairs, with commas between");
     }
     filter
-}
-
-fn rate(r: &mut Reader) -> u32 {
-    let rate = r.whole("stt.rate", 0..=u32::MAX);
-    if !matches!(rate, 16_000 | 24_000) {
-        r.refuse("stt.rate", "16000 or 24000");
-    }
-    rate
 }
 
 fn fps(r: &mut Reader) -> u32 {

@@ -161,7 +161,7 @@ const OTHERS: [&str; 2] = ["VISAVIS_CONFIG", "VISAVIS_CACHE"];
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::settings::{Chat, Place};
+    use crate::config::settings::{Chat, Dialect, Place};
 
     fn env(pairs: &[(&str, &str)]) -> Sources {
         let env = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
@@ -216,7 +216,7 @@ mod tests {
             (&config.stt.place, &config.tts.place, &config.llm.place),
             (&Place::Embedded, &Place::Embedded, &Place::Embedded)
         );
-        assert_eq!((config.stt.rate_hz, config.stt.partials, config.tts.phones), (16_000, true, true));
+        assert_eq!(config.stt.dialect, Dialect::Visavis);
         assert_eq!(
             (config.turn.threshold, config.turn.prefix_padding.as_millis(), config.turn.silence_duration.as_millis()),
             (0.5, 300, 500)
@@ -295,7 +295,7 @@ mod tests {
     #[test]
     fn variables_are_checked_like_the_file() {
         let loaded = env(&[
-            ("VISAVIS_STT_PARTIALS", "0"),
+            ("VISAVIS_VIDEO_ENABLED", "0"),
             ("VISAVIS_TURN_THRESHOLD", "1e-1"),
             ("VISAVIS_SCRIPTED_REPLIES", "yes, no,"),
             ("VISAVIS_MODELS", "/m"),
@@ -304,7 +304,7 @@ mod tests {
         ])
         .load()
         .unwrap();
-        assert!(!loaded.config.stt.partials);
+        assert!(!loaded.config.video.enabled);
         assert_eq!((loaded.config.turn.threshold, loaded.config.scripted.replies.len()), (0.1, 2));
         assert_eq!(loaded.config.engines.models, PathBuf::from("/m"));
         assert_eq!(loaded.warnings, ["VISAVIS_TYPO is set, but no setting has that name"]);

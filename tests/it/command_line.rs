@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
+use crate::kit::speech::models;
+
 /// The program with an environment of its own and in a folder without a configuration.
 fn visavis(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_visavis"));
@@ -127,7 +129,9 @@ impl Drop for Running {
 /// From start to ready to the end: it says which brain answers, for how many, and where to look; SIGTERM ends it in peace.
 #[tokio::test]
 async fn a_server_starts_says_so_and_stops() {
-    let mut command = visavis(&["serve", "--engines", "scripted", "--listen", "127.0.0.1:0", "--rtc", "127.0.0.1:0"]);
+    let models = format!("engines.models={}", models().display());
+    let arguments = ["serve", "--engines", "scripted", "--listen", "127.0.0.1:0", "--rtc", "127.0.0.1:0", "--set", &models];
+    let mut command = visavis(&arguments);
     let mut server = Running(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the program runs"));
     let mut lines = BufReader::new(server.0.stdout.take().expect("it is piped"));
     let mut said = String::new();

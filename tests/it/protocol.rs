@@ -17,6 +17,7 @@ fn setup(link: Link) -> Setup {
         transcription_model: "whisper-tiny.en".to_owned(),
         person: "theo".to_owned(),
         persons: vec!["theo".to_owned(), "maya".to_owned()],
+        turn_detection: Default::default(),
         expires_at_unix_s: 0,
     }
 }

@@ -68,6 +68,7 @@ impl Calls {
             transcription_model: services.transcription_model.clone(),
             person: services.persons.first().cloned().unwrap_or_default(),
             persons: services.persons.clone(),
+            turn_detection: services.turn_detection,
             expires_at_unix_s: 0,
         };
         let protocol = Protocol::new(setup, session)

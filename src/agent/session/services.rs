@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::agent::dialogue::llm::LlmClient;
 use crate::agent::dialogue::prompt::Brain;
 use crate::agent::dialogue::task::People;
+use crate::agent::flow::TurnDetection;
 use crate::agent::hearing::stt::SttSettings;
 use crate::agent::transport::shutter::Bitrates;
 use crate::agent::voice::tts::TtsSettings;
@@ -38,6 +39,8 @@ pub struct Services {
     pub audio_bps: u64,
     /// Of the Opus encoder, 0–10.
     pub complexity: u8,
+    /// How turns end until a client says otherwise.
+    pub turn_detection: TurnDetection,
     /// What `session.model` says.
     pub model: String,
     pub transcription_model: String,

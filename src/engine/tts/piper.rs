@@ -25,6 +25,9 @@ pub struct PiperOptions {
     pub deterministic: bool,
 }
 
+/// The voice's folder in the models folder.
+pub const PIPER_FOLDER: &str = "piper-en_US-joe-medium";
+
 /// A loaded voice. Loading takes about 1.2 s of CPU time, nearly all of it the encoder's.
 pub struct Piper {
     encoder: Session,

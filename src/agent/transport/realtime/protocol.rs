@@ -17,7 +17,7 @@ use super::refusal::Refusal;
 use super::response::Reply;
 use super::session::Configuration;
 use super::user::User;
-use crate::agent::flow::{Ask, AskId, Entry, Floor, Mic, Mood, Notice, Settings, TurnId};
+use crate::agent::flow::{Ask, AskId, Entry, Floor, Mic, Mood, Notice, Settings, TurnDetection, TurnId};
 use crate::wire::realtime::{ServerBody, ServerEvent};
 
 /// What carries the session. It decides which events exist and who knows what was heard.
@@ -43,6 +43,8 @@ pub struct Setup {
     pub person: String,
     /// Whom the client may choose.
     pub persons: Vec<String>,
+    /// How turns end until the client says otherwise.
+    pub turn_detection: TurnDetection,
     /// When the session ends at the latest, in Unix seconds; 0: never.
     pub expires_at_unix_s: u64,
 }
@@ -246,6 +248,7 @@ impl Setup {
             transcription_model: "whisper-tiny.en".to_owned(),
             person: "theo".to_owned(),
             persons: vec!["theo".to_owned(), "maya".to_owned()],
+            turn_detection: TurnDetection::default(),
             expires_at_unix_s: 0,
         }
     }

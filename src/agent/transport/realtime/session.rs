@@ -27,6 +27,21 @@ impl Configuration {
         session.expires_at = setup.expires_at_unix_s;
         session.audio.input.transcription =
             Some(Transcription { model: Some(setup.transcription_model.clone()), ..Transcription::default() });
+        let flow::TurnDetection {
+            threshold,
+            prefix_padding_ms,
+            silence_duration_ms,
+            create_response,
+            interrupt_response,
+        } = setup.turn_detection;
+        session.audio.input.turn_detection = Some(TurnDetection::ServerVad {
+            threshold,
+            prefix_padding_ms,
+            silence_duration_ms,
+            create_response,
+            interrupt_response,
+            idle_timeout_ms: None,
+        });
         let settings = settings(&session, 0);
         Self { session, settings, persons: setup.persons.clone(), spoken: false }
     }
