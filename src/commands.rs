@@ -1,6 +1,7 @@
 //! io: what each command does
 
 use std::future::Future;
+use std::io::IsTerminal;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -71,7 +72,8 @@ fn load(file: Option<PathBuf>, flags: Vec<Flag>) -> Result<Loaded, Failure> {
 
 fn log(loaded: &Loaded) {
     let filter = tracing_subscriber::EnvFilter::new(&loaded.config.log_filter);
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let coloured = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(coloured).with_writer(std::io::stderr).init();
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }

@@ -5,7 +5,6 @@ mod command_line;
 mod front_desk;
 mod browser;
 mod caller;
-mod front_desk;
 mod kit;
 mod llm;
 mod own_voice;
