@@ -215,6 +215,10 @@ async fn streams_interleave() {
             },
         }
     }
-    let changes = order.windows(2).filter(|pair| pair[0] != pair[1]).count();
-    assert!(changes > order.len() / 4, "{}", order.iter().collect::<String>());
+    // Buffers on the way make bursts, so the exact order says nothing; but halfway through, both have come a good way.
+    let half = &order[..order.len() / 2];
+    for who in ['l', 'r'] {
+        let came = half.iter().filter(|c| **c == who).count();
+        assert!(came >= half.len() / 5, "{}", order.iter().collect::<String>());
+    }
 }

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use visavis::engine::model::{Recognizer, Spoken};
+use visavis::engine::stt::whisper::{WHISPER_FOLDER, Whisper};
 use visavis::engine::tts::TtsEngine;
 use visavis::engine::tts::piper::{Piper, PiperOptions};
+use visavis::media::resample::convert;
 use visavis::onnx::Onnx;
 use visavis::wire::moshi::{TtsIn, TtsOut};
 
-use crate::kit::speech::models;
+use crate::kit::speech::{WordErrors, models};
 use crate::tts_door::{connect, next, rest, say, serve};
 
 /// The real voice on its thread.
@@ -75,4 +78,40 @@ async fn every_word_comes_back_once() {
         assert!((1.5..4.5).contains(&pace), "{pace:.1} words a second");
         assert!((0.1..=1.0).contains(&loudest), "{loudest}");
     }
+}
+
+/// What the voice says can be understood: our own recognizer hears the words that were sent, numbers and clause joints included.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_said_can_be_understood() {
+    let engine = piper(1).await;
+    let onnx = Onnx::open(None, &models()).unwrap();
+    let mut ear = Whisper::open(&onnx, &models().join(WHISPER_FOLDER)).unwrap();
+    let mut errors = WordErrors::default();
+    for text in [
+        "The museum opens early on weekdays, but it's closed on Mondays.",
+        "Turn left at the lights, then keep going until you see a church.",
+        "Please give me a moment, I would like to think about that question before I answer it.",
+        "My neighbor practices every evening with the windows open and at first it was really awful.",
+        "Dr. Smith paid $5 on July 4th.",
+        "What would you like to talk about today?",
+    ] {
+        let mut stream = engine.open(1.0).unwrap();
+        stream.text(text);
+        stream.finish();
+        let mut pcm = vec![0.0; 2_400];
+        while let Some(voiced) = stream.next().await.unwrap() {
+            if let visavis::engine::tts::Voiced::Sound(piece) = voiced {
+                pcm.extend(piece);
+            }
+        }
+        let pcm = convert(&pcm, 24_000, 16_000);
+        let heard = ear.transcribe(&Spoken { pcm, turn: 0, last_word: true }, &|| true).unwrap();
+        let heard = heard.words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");
+        let said = text.replace("Dr.", "Doctor").replace("$5", "five dollars").replace("4th", "fourth");
+        let heard_plain = heard.replace("$5", "five dollars").replace("4th", "fourth");
+        let here = WordErrors::between(&said, &heard_plain);
+        println!("{here:?} {text:?} -> {heard:?}");
+        errors += here;
+    }
+    assert!(errors.rate() <= 0.15, "{errors:?}");
 }
