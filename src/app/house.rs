@@ -1,4 +1,4 @@
-//! task: one server from its opening to its end: build, warm, open, run, drain
+//! io: one server from its opening to its end: build, warm, open, run, drain
 
 use std::future::Future;
 use std::io;

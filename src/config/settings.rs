@@ -225,6 +225,8 @@ pub struct Scripted {
     pub tts_speed: f64,
 }
 
+const USUAL_VOICES: &str = "voices.yaml";
+
 #[derive(Clone, Copy)]
 enum Mode {
     Embedded,
@@ -314,11 +316,10 @@ impl Config {
     }
 }
 
-/// Where the file of voices is, and whether the user named one.
+/// Where the file of voices is, and whether it is another than usual, which then has to be there.
 pub(super) fn voices_file(layers: &Layers) -> (PathBuf, bool) {
-    let setting = layers.get("voices.file");
-    let path = setting.value.as_str().expect("the default of voices.file is a text");
-    (PathBuf::from(path), setting.origin != super::Origin::Default)
+    let path = layers.get("voices.file").value.as_str().expect("the default of voices.file is a text");
+    (PathBuf::from(path), path != USUAL_VOICES)
 }
 
 fn speech(r: &mut Reader, section: &str) -> Option<Speech> {

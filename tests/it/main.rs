@@ -3,6 +3,7 @@
 mod architecture;
 mod command_line;
 mod front_desk;
+mod house;
 mod browser;
 mod caller;
 mod kit;
