@@ -338,7 +338,7 @@ mod tests {
     /// One more than promised is refused; a caller that leaves frees its place at once and its seat before the next token.
     #[tokio::test]
     async fn leaving_frees_the_seat() {
-        let (open, gate) = std::sync::mpsc::channel();
+        let (open, gate) = std::sync::mpsc::sync_channel(1);
         let (desk, log) = desk(Some(gate), 3);
         let mut first = desk.ask(chat(100, &[])).unwrap();
         let second = desk.ask(chat(2, &[])).unwrap();

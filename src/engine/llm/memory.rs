@@ -2,7 +2,7 @@
 //!
 //! In:    prompts as tokens, tokens that were read, the end of an answer; the time.
 //! Out:   a [`Place`]: the sequence to use, what of it to keep, whom to copy a beginning from.
-//! Law:   requests carry no conversation id. The longest common beginning tells which they continue.
+//! Law:   requests carry no conversation id. What a sequence has read of a prompt tells whether it is its conversation.
 //! Never: gives away a sequence that is in use.
 //!
 //! ```text
@@ -11,21 +11,43 @@
 //!   seq 1    P P P P q r s t u idle     keeping 4 would forget q…u    (cost 5: another call)
 //!   seq 2    (empty)                    copy 6 from seq 0, forget nothing (cost 0) ← taken
 //! ```
+//!
+//! A talk that has outgrown its prompt loses its oldest turns. What follows them has been read too, only further on: the
+//! forgotten turns are cut out and the rest moves up, instead of being read again.
+//!
+//! ```text
+//!   prompt   P P P P c d e f
+//!   seq 0    P P P P a b c d           keep 4, cut 2, move 2 up; e f are left to read
+//! ```
 
 use std::time::{Duration, Instant};
 
 /// A sequence that nobody asked about for so long is as good as empty: its caller has hung up or thinks of something else.
 const STALE: Duration = Duration::from_secs(120);
 
-/// Where a prompt is to be read.
+/// Shorter runs are not worth moving: they are as likely a phrase that happens to stand in both.
+const SHORTEST_MOVE: usize = 16;
+
+/// Where a prompt is to be read, and what to do with the sequence before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     pub sequence: usize,
-    /// Before anything else, copy this other sequence over it.
+    /// First, copy this other sequence over it.
     pub copy_from: Option<usize>,
-    /// How many tokens of the prompt it has read already (after the copy). At least one is always left to read, because
-    /// the first token of the answer comes out of reading the last one of the prompt.
+    /// Keep so many tokens, which are the beginning of the prompt,
     pub keep: usize,
+    /// cut so many after them,
+    pub cut: usize,
+    /// move so many up, which are what the prompt goes on with; and forget the rest.
+    pub moved: usize,
+}
+
+impl Place {
+    /// How many tokens of the prompt have been read then. At least one is always left to read, because the first token of
+    /// the answer comes out of reading the last one of the prompt.
+    pub fn read(&self) -> usize {
+        self.keep + self.moved
+    }
 }
 
 /// What each sequence of a model's cache has read.
@@ -49,21 +71,27 @@ impl Memory {
     /// Takes a sequence for `prompt`: the one that forgets least by it; of several the one that knows most of the prompt,
     /// then the one longest unused. `None` when all are in use.
     pub fn take(&mut self, now: Instant, prompt: &[i32]) -> Option<Place> {
-        let knows: Vec<usize> = self.sequences.iter().map(|s| s.common(prompt)).collect();
-        let sequence = (0..self.sequences.len()).filter(|&at| !self.sequences[at].busy).min_by_key(|&at| {
-            let s = &self.sequences[at];
-            let stale = s.used.is_none_or(|used| now.saturating_duration_since(used) > STALE);
-            let forgets = if stale { 0 } else { s.tokens.len() - knows[at] };
-            (forgets, std::cmp::Reverse(knows[at]), s.used)
-        })?;
-        let best = (0..knows.len()).max_by_key(|&at| knows[at]).expect("there is a sequence: one was just found");
-        let copy_from = (knows[best] > knows[sequence]).then_some(best);
-        let keep = knows[copy_from.unwrap_or(sequence)].min(prompt.len().saturating_sub(1));
+        let known: Vec<Known> = self.sequences.iter().map(|s| Known::of(&s.tokens, prompt)).collect();
+        let sequence = (0..self.sequences.len())
+            .filter(|&at| !self.sequences[at].busy)
+            .min_by_key(|&at| {
+                let s = &self.sequences[at];
+                let stale = s.used.is_none_or(|used| now.saturating_duration_since(used) > STALE);
+                let forgets = if stale { 0 } else { s.tokens.len() - known[at].total() };
+                (forgets, std::cmp::Reverse(known[at].total()), s.used)
+            })?;
+        let best = (0..known.len()).max_by_key(|&at| known[at].total()).expect("there is a sequence: one was just found");
+        let copy_from = (known[best].total() > known[sequence].total()).then_some(best);
+        let Known { keep, cut, moved } = known[copy_from.unwrap_or(sequence)];
+        let most = prompt.len().saturating_sub(1);
+        let keep = keep.min(most);
+        let moved = moved.min(most - keep);
+        let place = Place { sequence, copy_from, keep, cut: if moved > 0 { cut } else { 0 }, moved };
         let taken = &mut self.sequences[sequence];
-        taken.tokens = prompt[..keep].to_vec();
+        taken.tokens = prompt[..place.read()].to_vec();
         taken.busy = true;
         taken.used = Some(now);
-        Some(Place { sequence, copy_from, keep })
+        Some(place)
     }
 
     /// The sequence has read `tokens` more.
@@ -83,10 +111,32 @@ impl Memory {
     }
 }
 
-impl Sequence {
-    fn common(&self, prompt: &[i32]) -> usize {
-        self.tokens.iter().zip(prompt).take_while(|(a, b)| a == b).count()
+/// What a sequence has read of a prompt.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    keep: usize,
+    cut: usize,
+    moved: usize,
+}
+
+impl Known {
+    fn of(tokens: &[i32], prompt: &[i32]) -> Self {
+        let keep = common(tokens, prompt);
+        let (rest, wanted) = (&tokens[keep..], &prompt[keep..]);
+        let longest = (1..rest.len()).map(|cut| (common(&rest[cut..], wanted), cut)).max_by_key(|&(run, cut)| (run, std::cmp::Reverse(cut)));
+        match longest {
+            Some((moved, cut)) if moved >= SHORTEST_MOVE => Self { keep, cut, moved },
+            _ => Self { keep, cut: 0, moved: 0 },
+        }
     }
+
+    fn total(&self) -> usize {
+        self.keep + self.moved
+    }
+}
+
+fn common(a: &[i32], b: &[i32]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
 
 #[cfg(test)]
@@ -100,11 +150,15 @@ mod tests {
         [&PERSONA, talk].concat()
     }
 
+    fn plain(sequence: usize, copy_from: Option<usize>, keep: usize) -> Place {
+        Place { sequence, copy_from, keep, cut: 0, moved: 0 }
+    }
+
     /// Reads a prompt and an answer.
     fn ask(memory: &mut Memory, now: Instant, talk: &[i32], answer: &[i32]) -> Place {
         let prompt = prompt(talk);
         let place = memory.take(now, &prompt).unwrap();
-        memory.read(place.sequence, &prompt[place.keep..]);
+        memory.read(place.sequence, &prompt[place.read()..]);
         memory.read(place.sequence, answer);
         memory.release(now, place.sequence);
         place
@@ -114,10 +168,10 @@ mod tests {
     #[test]
     fn calls_do_not_disturb_each_other() {
         let (mut memory, now) = (Memory::new(4), Instant::now());
-        assert_eq!(ask(&mut memory, now, &[10], &[11, 12]), Place { sequence: 0, copy_from: None, keep: 0 });
-        assert_eq!(ask(&mut memory, now, &[20], &[21]), Place { sequence: 1, copy_from: Some(0), keep: 4 });
-        assert_eq!(ask(&mut memory, now, &[10, 11, 12, 13], &[14]), Place { sequence: 0, copy_from: None, keep: 7 });
-        assert_eq!(ask(&mut memory, now, &[20, 21, 22], &[23]), Place { sequence: 1, copy_from: None, keep: 6 });
+        assert_eq!(ask(&mut memory, now, &[10], &[11, 12]), plain(0, None, 0));
+        assert_eq!(ask(&mut memory, now, &[20], &[21]), plain(1, Some(0), 4));
+        assert_eq!(ask(&mut memory, now, &[10, 11, 12, 13], &[14]), plain(0, None, 7));
+        assert_eq!(ask(&mut memory, now, &[20, 21, 22], &[23]), plain(1, None, 6));
         // The same prompt again: its last token has to be read once more.
         assert_eq!(ask(&mut memory, now, &[20, 21, 22, 23], &[]).keep, 7);
     }
@@ -128,7 +182,7 @@ mod tests {
         let (mut memory, now) = (Memory::new(2), Instant::now());
         let first = memory.take(now, &prompt(&[10])).unwrap();
         memory.read(first.sequence, &prompt(&[10]));
-        assert_eq!(memory.take(now, &prompt(&[20])), Some(Place { sequence: 1, copy_from: Some(0), keep: 4 }));
+        assert_eq!(memory.take(now, &prompt(&[20])), Some(plain(1, Some(0), 4)));
         assert_eq!(memory.take(now, &prompt(&[30])), None);
     }
 
@@ -144,22 +198,39 @@ mod tests {
         assert_eq!(ask(&mut memory, later, &[40], &[]).sequence, 0);
     }
 
+    /// The oldest turns of a long talk are cut out, and what follows them is not read again.
+    #[test]
+    fn a_talk_that_loses_its_beginning_moves_up() {
+        let (mut memory, now) = (Memory::new(2), Instant::now());
+        let talk: Vec<i32> = (100..160).collect();
+        ask(&mut memory, now, &talk, &[]);
+        let shorter: Vec<i32> = (120..163).collect();
+        assert_eq!(ask(&mut memory, now, &shorter, &[]), Place { sequence: 0, copy_from: None, keep: 4, cut: 20, moved: 40 });
+        // A short run in common is no reason.
+        let other: Vec<i32> = (150..158).collect();
+        assert_eq!(ask(&mut memory, now, &other, &[]).moved, 0);
+    }
+
     proptest! {
-        /// What is kept is always a true beginning of the prompt, and something is left to read.
+        /// What counts as read is always a true beginning of the prompt, and something is left to read.
         #[test]
-        fn what_is_kept_was_read(talks in prop::collection::vec(prop::collection::vec(0i32..3, 0..6), 1..40)) {
+        fn what_is_kept_was_read(talks in prop::collection::vec((0usize..40, 0usize..60, 0i32..3), 1..40)) {
             let (mut memory, now) = (Memory::new(3), Instant::now());
             let mut read: Vec<Vec<i32>> = vec![vec![]; 3];
-            for talk in talks {
+            for (from, length, last) in talks {
+                let talk: Vec<i32> = (from as i32..).take(length).chain([1000 + last]).collect();
                 let prompt = prompt(&talk);
                 let place = memory.take(now, &prompt).unwrap();
                 if let Some(from) = place.copy_from {
                     read[place.sequence] = read[from].clone();
                 }
-                prop_assert!(place.keep < prompt.len());
-                prop_assert_eq!(read[place.sequence].get(..place.keep), Some(&prompt[..place.keep]));
-                read[place.sequence] = prompt.clone();
-                memory.read(place.sequence, &prompt[place.keep..]);
+                let sequence = &mut read[place.sequence];
+                sequence.drain(place.keep..place.keep + place.cut);
+                sequence.truncate(place.read());
+                prop_assert!(place.read() < prompt.len());
+                prop_assert_eq!(&sequence[..], &prompt[..place.read()]);
+                *sequence = prompt.clone();
+                memory.read(place.sequence, &prompt[place.read()..]);
                 memory.release(now, place.sequence);
             }
         }

@@ -84,7 +84,16 @@ const READ_AT_ONCE: usize = 64;
 const READ_BESIDE: usize = 24;
 /// Tokens already said that a penalty looks back on, and the penalty: without it this model says everything twice.
 const PENALTY_WINDOW: i32 = 64;
-const REPEAT_PENALTY: f32 = 1.1;
+const REPEAT_PENALTY: f32 = 1.05;
+/// "Don't repeat yourself" (p-e-w's sampler, its recommended strength): four tokens that were said before in this order make
+/// the next one of that order unlikely, rising with length. Phrases of everyday speech are shorter.
+const DRY_MULTIPLIER: f32 = 0.8;
+const DRY_BASE: f32 = 1.75;
+const DRY_ALLOWED: i32 = 4;
+const DRY_WINDOW: i32 = 256;
+const NO_BREAKERS: [&str; 0] = [];
+/// Replies before this one that it looks back on.
+const REMEMBERED_REPLIES: usize = 2;
 /// Among how many of the likeliest tokens chance may choose. The tail of a small model is nonsense.
 const TOP_K: i32 = 40;
 const TOP_P: f32 = 0.9;
@@ -218,6 +227,7 @@ impl<'m> SmolLm<'m> {
         let mut chain = vec![
             LlamaSampler::logit_bias(vocab, &self.marks.unspeakable),
             LlamaSampler::penalties(vocab, PENALTY_WINDOW, REPEAT_PENALTY, 0.0, 0.0),
+            self.dry(chat),
         ];
         if chat.temperature <= 0.0 {
             chain.push(LlamaSampler::greedy());
@@ -232,6 +242,17 @@ impl<'m> SmolLm<'m> {
             ]);
         }
         LlamaSampler::chain_simple(chain)
+    }
+
+    /// What it said last counts as said: or it falls in love with a sentence and says it in every answer. Only whole phrases
+    /// count, because its words it will need again.
+    fn dry(&self, chat: &Chat) -> LlamaSampler {
+        let mut dry = LlamaSampler::dry(self.model, DRY_MULTIPLIER, DRY_BASE, DRY_ALLOWED, DRY_WINDOW, NO_BREAKERS);
+        let said: Vec<_> = chat.turns.iter().filter(|t| t.speaker == Speaker::Assistant).collect();
+        for turn in &said[said.len().saturating_sub(REMEMBERED_REPLIES)..] {
+            dry.accept_many(self.model.vocab().tokenize(turn.text.trim().as_bytes(), false, false));
+        }
+        dry
     }
 
     /// Puts the work of every seat into the batch. Returns, per seat, the row that its next token comes out of, if any.
@@ -290,12 +311,17 @@ impl Generator for SmolLm<'_> {
             // Between streams only whole sequences can be copied; the cut below takes off what is too much.
             self.context.copy_kv_cache_seq(from as i32, sequence as i32, None, None).map_err(failed)?;
         }
-        self.context.clear_kv_cache_seq(Some(sequence), Some(place.keep as u32), None).map_err(failed)?;
+        if place.cut > 0 {
+            let (from, to) = (place.keep as u32, (place.keep + place.cut) as u32);
+            self.context.clear_kv_cache_seq(Some(sequence), Some(from), Some(to)).map_err(failed)?;
+            self.context.kv_cache_seq_add(sequence as i32, Some(to), None, -(place.cut as i32)).map_err(failed)?;
+        }
+        self.context.clear_kv_cache_seq(Some(sequence), Some(place.read() as u32), None).map_err(failed)?;
         self.seats[seat] = Some(Seat {
             sequence: place.sequence,
             prompt,
-            read: place.keep,
-            cached: place.keep as u32,
+            read: place.read(),
+            cached: place.read() as u32,
             sampler: self.sampler(chat),
             last: None,
             said: 0,
