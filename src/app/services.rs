@@ -83,10 +83,10 @@ pub fn services(config: &Config, shared: Shared) -> Result<Services, ServicesErr
         people: Arc::new(People(config.voices.iter().map(|p| (p.name.clone(), person(p))).collect())),
         persons: std::iter::once(usual).chain(others).map(|person| person.name.clone()).collect(),
         faces: Arc::new(faces),
-        video: config.video.enabled.then(|| Video {
-            fps: config.video.fps,
-            bitrates: Bitrates::up_to(config.video.bitrate_bps),
-        }),
+        video: config
+            .video
+            .enabled
+            .then(|| Video { fps: config.video.fps, bitrates: Bitrates::up_to(config.video.bitrate_bps) }),
         audio_bps: config.audio.bitrate_bps.into(),
         complexity: config.audio.complexity as u8,
         turn_detection: TurnDetection {
@@ -148,6 +148,7 @@ fn person(person: &voices::Person) -> Person {
             name: person.name.clone(),
             language: person.language.clone(),
             instructions: person.instructions.clone(),
+            demo: person.demo.clone(),
             examples: person.examples.iter().map(example).collect(),
         },
         greeting: person.greeting.clone(),

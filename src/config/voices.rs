@@ -28,6 +28,8 @@ pub struct Person {
     /// BCP 47.
     pub language: String,
     pub instructions: String,
+    /// What a demo brain is told instead; `None`: the same.
+    pub demo: Option<String>,
     /// What a caller may say and how this person answers, shown to a demo brain: it learns more from two examples than
     /// from ten rules.
     pub examples: Vec<PersonExample>,
@@ -145,6 +147,8 @@ struct Raw {
     language: Spanned<String>,
     instructions: Spanned<String>,
     #[serde(default)]
+    demo: String,
+    #[serde(default)]
     examples: Vec<PersonExample>,
     #[serde(default)]
     greeting: String,
@@ -229,6 +233,7 @@ impl Raw {
             good: self.good,
             language: self.language.value,
             instructions: self.instructions.value.trim().to_owned(),
+            demo: some(self.demo),
             examples: self.examples,
             greeting: some(self.greeting),
             face: some(self.face),
@@ -291,6 +296,7 @@ mod tests {
         assert_eq!((theo.name.as_str(), theo.face.as_deref()), ("theo", Some("theo")));
         assert_eq!((theo.temperature_first, theo.temperature, theo.silence), (0.7, 0.3, Duration::from_secs(7)));
         assert!(theo.greeting.is_some() && theo.goodbye.is_some());
+        assert!(theo.demo.is_some() && theo.examples.len() >= 8, "the demo model has a part to play");
     }
 
     /// What may be left out has the documented default.

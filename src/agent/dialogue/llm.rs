@@ -163,6 +163,7 @@ impl LlmClient {
                     metrics.engine_failure(Stage::Llm);
                 }
             })
+            .fuse()
             .boxed()
     }
 

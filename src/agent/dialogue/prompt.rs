@@ -16,6 +16,8 @@ pub struct Persona {
     pub language: String,
     /// The character, in the second person ("You are …").
     pub instructions: String,
+    /// What the demo brain is told instead: a few short sentences.
+    pub demo: Option<String>,
     /// What a caller may say and how this character answers: shown to the demo brain, which learns more from two
     /// examples than from ten rules.
     pub examples: Vec<Example>,
@@ -48,6 +50,15 @@ impl Brain {
         match self {
             // Two or three exchanges. Of a longer talk it only repeats its own sentences.
             Self::Demo => configured.min(120),
+            Self::Full => configured,
+        }
+    }
+
+    /// How freely it may choose its words.
+    pub fn temperature(self, configured: f32) -> f32 {
+        match self {
+            // What is unlikely to it is mostly wrong.
+            Self::Demo => configured.min(0.3),
             Self::Full => configured,
         }
     }
@@ -85,7 +96,10 @@ pub fn messages(
 pub fn system(persona: &Persona, brain: Brain, instructions: Option<&str>) -> String {
     let character = instructions.unwrap_or(&persona.instructions).trim();
     match brain {
-        Brain::Demo => format!("{character} {DEMO_STYLE}"),
+        Brain::Demo => match &persona.demo {
+            Some(demo) if instructions.is_none() => demo.trim().to_owned(),
+            _ => format!("{character} {DEMO_STYLE}"),
+        },
         Brain::Full => {
             let mut text = format!("{character}\n\n{SPOKEN_STYLE}");
             if !persona.name.is_empty() {
@@ -143,6 +157,7 @@ mod tests {
             name: "Theo".into(),
             language: "en-US".into(),
             instructions: "You are Theo, a calm host.\n".into(),
+            demo: Some("You are Theo. Be brief.".into()),
             examples: vec![Example { user: "Who are you?".into(), agent: "I am Theo.".into() }],
         }
     }
@@ -161,7 +176,7 @@ mod tests {
             demo.iter().map(|m| m.role).collect::<Vec<_>>(),
             [Role::System, Role::User, Role::Assistant, Role::User]
         );
-        assert!(demo[0].text.len() < 300, "{}", demo[0].text);
+        assert_eq!(demo[0].text, "You are Theo. Be brief.");
         assert_eq!(demo[3], talk[0]);
     }
 
@@ -170,7 +185,9 @@ mod tests {
     fn instructions_replace_the_character() {
         let demo = messages(&persona(), Brain::Demo, Some("You are a pirate."), vec![]);
         assert_eq!(demo.len(), 1);
-        assert!(demo[0].text.starts_with("You are a pirate. ") && !demo[0].text.contains("calm"));
+        assert!(demo[0].text.starts_with("You are a pirate. ") && !demo[0].text.contains("Theo"));
+        let plain = Persona { demo: None, ..persona() };
+        assert!(system(&plain, Brain::Demo, None).starts_with("You are Theo, a calm host. "));
         let full = system(&persona(), Brain::Full, Some("You are a pirate."));
         assert!(full.contains("pirate") && full.contains("spoken aloud") && !full.contains("calm"));
     }

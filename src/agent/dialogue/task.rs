@@ -217,6 +217,7 @@ impl Room {
                 let conversation = self.history.messages(None, brain.marks_cuts(), budget);
                 let messages = prompt::messages(&person.persona, brain, instructions.as_deref(), conversation);
                 let temperature = if self.replies == 0 { person.temperature_first } else { person.temperature };
+                let temperature = brain.temperature(temperature);
                 self.replies += 1;
                 let most = asked.and_then(|a| a.max_output_tokens).or(settings.max_output_tokens);
                 let tokens = brain.reply_tokens(self.tools.max_tokens).min(most.unwrap_or(u32::MAX));

@@ -87,7 +87,7 @@ impl Answers for Desk {
         // Deep enough for every token that may come: the model's thread never waits for a slow reader.
         let (reply, pieces) = lane::waiting(chat.max_tokens as usize + 2);
         self.worker.submit(clock::now() + PATIENCE, Job { chat, reply })?;
-        Ok(stream::unfold(Some((pieces, permit)), next_piece).boxed())
+        Ok(stream::unfold(Some((pieces, permit)), next_piece).fuse().boxed())
     }
 }
 

@@ -45,7 +45,7 @@ pub struct SmolLmSettings {
 
 impl SmolLmSettings {
     pub fn new(path: impl Into<PathBuf>, conversations: usize) -> Self {
-        Self { path: path.into(), conversations, window: 1024 }
+        Self { path: path.into(), conversations, window: 768 }
     }
 }
 
