@@ -12,6 +12,7 @@ mod own_voice;
 mod page;
 mod protocol;
 mod rtc;
+mod score;
 mod stt_door;
 mod stt_wire;
 mod tts_door;

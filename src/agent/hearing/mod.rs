@@ -5,7 +5,7 @@
 //! writes it down; [`task`] joins them. Never: decides whose turn it is.
 
 mod ear;
-mod endpoint;
+pub mod endpoint;
 pub mod stt;
 pub mod task;
-mod transcript;
+pub mod transcript;

@@ -40,7 +40,6 @@ impl Transcript {
         (self.settled.is_none() && self.asked.is_none()).then(|| self.paused())
     }
 
-    #[cfg(test)]
     pub fn is_over(&self) -> bool {
         self.over
     }

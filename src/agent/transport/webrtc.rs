@@ -69,15 +69,18 @@ pub async fn run<L: Link>(
         metrics,
         open: false,
         held: Vec::new(),
+        said_goodbye: Goodbye::No,
         gone: None,
     };
     let mut hanging_up = None;
-    let mut goodbye = false;
     let (mut rooms_live, mut floor_lives, mut sound_lives, mut picture_lives) = (true, true, true, true);
     loop {
         let deadline = call.settle();
         if let Some(gone) = call.gone.take() {
             return Ok(gone);
+        }
+        if call.said_goodbye == Goodbye::Played {
+            token.cancel();
         }
         if hanging_up.is_some_and(|by| clock::now() >= by) {
             return Ok(Gone::Us);
@@ -99,19 +102,16 @@ pub async fn run<L: Link>(
             changed = floor.changed(), if floor_lives => match changed {
                 Ok(()) => {
                     let floor = *floor.borrow_and_update();
+                    // What led to the change was told before it, and the client hears it in that order.
+                    while let Ok(notice) = notices.try_recv() {
+                        call.tell(notice);
+                    }
                     call.handle(Input::Floor(floor));
                 }
                 Err(_) => floor_lives = false,
             },
             notice = notices.recv(), if rooms_live => match notice {
-                Some(notice) => {
-                    goodbye |= notice.fact == Fact::Goodbye;
-                    let played = matches!(notice.fact, Fact::AudioStopped);
-                    call.handle(Input::Notice(notice));
-                    if goodbye && played {
-                        token.cancel();
-                    }
-                }
+                Some(notice) => call.tell(notice),
                 // Every room has gone: there is no call without them.
                 None => {
                     rooms_live = false;
@@ -142,7 +142,16 @@ struct Call<L> {
     open: bool,
     /// Events that came before the channel was open.
     held: Vec<String>,
+    said_goodbye: Goodbye,
     gone: Option<Gone>,
+}
+
+/// The dialogue ends the call when its goodbye has been played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Goodbye {
+    No,
+    Said,
+    Played,
 }
 
 impl<L: Link> Call<L> {
@@ -205,6 +214,15 @@ impl<L: Link> Call<L> {
             Event::Closed(gone) => self.gone = Some(gone),
             Event::ChannelClosed | Event::Video(_) | Event::Rtt(_) | Event::SenderReport(_) => {}
         }
+    }
+
+    fn tell(&mut self, notice: Notice) {
+        self.said_goodbye = match (self.said_goodbye, &notice.fact) {
+            (_, Fact::Goodbye) => Goodbye::Said,
+            (Goodbye::Said, Fact::AudioStopped) => Goodbye::Played,
+            (before, _) => before,
+        };
+        self.handle(Input::Notice(notice));
     }
 
     fn handle(&mut self, input: Input<'_>) {
