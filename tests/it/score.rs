@@ -235,7 +235,10 @@ impl Conversation {
                 self.turn.handle(self.now(ms), done);
             }
             Due::Speech(speech) => self.playout.handle(self.now(ms), stage::Input::Speech(speech)),
-            Due::HungUp(turn) => self.playout.handle(self.now(ms), stage::Input::HungUp(turn)),
+            Due::HungUp(turn) => {
+                self.tell(Some(turn), Fact::SpeechMade);
+                self.playout.handle(self.now(ms), stage::Input::HungUp(turn));
+            }
         }
     }
 
