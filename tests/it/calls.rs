@@ -1,53 +1,22 @@
-//! io: calls with scripted engines: who is let in, what is left of a call, what a line does with paused and held turns
+//! io: calls with scripted engines: what a clumsy client is told, what is left of a call, what a line does with paused and held turns
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use visavis::agent::flow::*;
 use visavis::agent::{stage, voice};
-use visavis::app::House;
 use visavis::engine::scripted::tts::Script;
 use visavis::engine::tts::TtsEngine;
-use visavis::load::{Caller, CallerError};
+use visavis::load::Caller;
 use visavis::metrics::{LaneName, Metrics};
 use visavis::runtime::{clock, lane};
 
-use crate::kit::house::{self, SOON, call, greeting, say, settings};
-use crate::kit::speech::clip;
+use crate::kit::house::Running;
+use crate::kit::talk::{SOON, call, greeting};
 use crate::tts_door::serve;
 
-/// A scripted conversation over real WebRTC: greeting, a question, its answer, and the trace of its times.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_scripted_call_talks() {
-    let house = house::open(house::config(true, &[])).await;
-    let mut caller = call(&house).await;
-    greeting(&mut caller).await;
-    assert!(!say(&mut caller, &clip("goforward.wav")).await.is_empty());
-    let trace = caller.look(|r| r.events_of("visavis.trace").last().map(|e| e.value.clone())).unwrap();
-    println!("{trace}");
-    let recording = caller.close().await.unwrap();
-    assert!(recording.rubbish.is_empty());
-    assert!(recording.frames.len() > 30);
-}
-
-/// The desk lets in as many as it may, and tells the next one in OpenAI's words to come again.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_server_refuses() {
-    let house = house::open(house::config(true, &[("server.max_sessions", "1")])).await;
-    let first = call(&house).await;
-    let refused = Caller::join(&reqwest::Client::new(), &settings(&house)).await;
-    let Err(CallerError::Refused { status, retry_after, body }) = refused else { panic!("there was no room") };
-    let body: Value = serde_json::from_str(&body).unwrap();
-    assert_eq!((status.as_u16(), retry_after.is_some()), (503, true));
-    assert!(body["error"]["message"].as_str().is_some_and(|m| !m.is_empty()), "{body}");
-    assert!(house.metrics.render().contains("visavis_admission_rejected_total{reason=\"full\"} 1"));
-    first.hang_up().await.unwrap();
-    settled(&house).await;
-    call(&house).await.close().await.unwrap();
-}
-
-async fn settled(house: &House) {
+async fn settled(house: &Running) {
     for _ in 0..250 {
         if house.tasks.alive() == 0 && house.desk.taken() == 0 {
             return;
@@ -60,7 +29,7 @@ async fn settled(house: &House) {
 /// A client that sends what it should not gets errors that name its event, and the call goes on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_clumsy_client_is_told() {
-    let house = house::open(house::config(true, &[])).await;
+    let house = Running::scripted(|_| {}).await;
     let mut caller = call(&house).await;
     for event in
         [json!({"type": "no.such.event", "event_id": "e1"}), json!({"type": "response.cancel", "event_id": "e1"})]
@@ -76,11 +45,11 @@ async fn a_clumsy_client_is_told() {
 /// Two hundred calls come and go, and leave no task, socket, permit or session behind. The growth of memory is told.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_calls_leave_nothing() {
-    let house = house::open(house::config(true, &[])).await;
+    let house = Running::scripted(|_| {}).await;
     let mut memory = vec![];
     let mut files = None;
     for n in 0..200 {
-        let mut caller = Caller::join(&reqwest::Client::new(), &settings(&house)).await.unwrap();
+        let mut caller = Caller::join(&reqwest::Client::new(), &house.caller()).await.unwrap();
         caller.connected(SOON).await.unwrap();
         match n % 3 {
             0 => drop(caller.hang_up().await.unwrap()),
@@ -101,6 +70,16 @@ async fn two_hundred_calls_leave_nothing() {
         "RSS {first} KiB after 20 calls, {last} KiB after 200: {:.1} KiB a call",
         (last as f64 - first as f64) / 150.0
     );
+}
+
+/// How many frames of a turn leave within `ms`.
+async fn frames(heard: &mut lane::Shed<Sound>, ms: u64) -> usize {
+    tokio::time::sleep(Duration::from_millis(ms)).await;
+    let mut of_turn = 0;
+    while let Some(sound) = heard.try_recv() {
+        of_turn += usize::from(matches!(sound, Sound::Frame { turn: Some(_), .. }));
+    }
+    of_turn
 }
 
 fn open_files() -> usize {
@@ -148,30 +127,19 @@ async fn held_and_paused_turns_go_through_the_line() {
     words.send(Say::End).await.unwrap();
     while told.recv().await.unwrap().fact != Fact::SpeechMade {}
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let mut frames = |ms: u64| {
-        let mut of_turn = 0;
-        let heard = &mut heard;
-        async move {
-            tokio::time::sleep(Duration::from_millis(ms)).await;
-            while let Some(sound) = heard.try_recv() {
-                of_turn += usize::from(matches!(sound, Sound::Frame { turn: Some(_), .. }));
-            }
-            of_turn
-        }
-    };
-    assert_eq!(frames(0).await, 0, "held");
+    assert_eq!(frames(&mut heard, 0).await, 0, "held");
     assert!(played.borrow().turns.is_empty());
     let now = |level| Floor { now: Some(TurnId(1)), next: None, level, mood: Mood::Speaking };
     floor.send_replace(now(Level::Full));
-    let before = frames(400).await;
+    let before = frames(&mut heard, 400).await;
     assert!(before > 5, "its sound was there: {before} frames in 400 ms");
     floor.send_replace(now(Level::Paused));
-    assert!(frames(300).await <= 2, "one fading, one in flight");
-    assert_eq!(frames(300).await, 0, "paused");
+    assert!(frames(&mut heard, 300).await <= 2, "one fading, one in flight");
+    assert_eq!(frames(&mut heard, 300).await, 0, "paused");
     floor.send_replace(now(Level::Full));
-    assert!(frames(400).await > 5, "it goes on");
+    assert!(frames(&mut heard, 400).await > 5, "it goes on");
     floor.send_replace(now(Level::Cut));
-    assert!(frames(300).await <= 2);
-    assert_eq!(frames(200).await, 0);
+    assert!(frames(&mut heard, 300).await <= 2);
+    assert_eq!(frames(&mut heard, 200).await, 0);
     assert_eq!(played.borrow().turns.last().and_then(|p| p.ended), Some(Ended::Cut));
 }

@@ -12,8 +12,9 @@ use visavis::media::resample::convert;
 use visavis::media::sound::rms;
 use visavis::onnx::Onnx;
 
-use crate::kit::house::{self, SOON, call, captions, greeting, say, second_of, utterance};
+use crate::kit::house::Running;
 use crate::kit::speech::{WordErrors, clip, models};
+use crate::kit::talk::{SOON, call, captions, greeting, say, second_of, utterance};
 
 /// Loud enough to be a voice: the agent's lies around 0.05.
 const VOICED: f32 = 0.02;
@@ -24,7 +25,7 @@ const SILENT: f32 = 0.002;
 /// lips move with the voice and rest with it, no picture is missing, and everything is gone when the caller has hung up.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_conversation_is_understood_both_ways() {
-    let house = house::open(house::config(false, &[])).await;
+    let house = Running::open(|_| {}).await;
     let mut caller = call(&house).await;
     let id = caller.location().unwrap().path().rsplit('/').next().unwrap().to_owned();
     let line = house.calls.line(&id).expect("the call is up");
@@ -128,7 +129,7 @@ fn the_lips_go_with_the_voice(recording: &Recording) {
 /// Talking over the agent: it is silent within half a second of media, and hardly a frame leaves after the floor has changed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn talking_over_the_agent_silences_it() {
-    let house = house::open(house::config(false, &[])).await;
+    let house = Running::open(|_| {}).await;
     let mut caller = call(&house).await;
     caller.send(&json!({ "type": "response.create" })).await.unwrap();
     caller.event("output_audio_buffer.started", SOON).await.unwrap();

@@ -71,6 +71,7 @@ impl Conversation {
             person: "theo".into(),
             persons: vec!["theo".into()],
             expires_at_unix_s: 0,
+            turn_detection: TurnDetection::default(),
         };
         let protocol = Protocol::new(setup, None).unwrap();
         Self {

@@ -26,6 +26,8 @@ pub struct Lanes {
 /// call's media clock; pictures are cued `fps` times a second.
 pub async fn run(mut lanes: Lanes, start: Instant, fps: u32, metrics: Metrics) -> Result<(), Infallible> {
     let mut playout = Playout::new(start, fps);
+    // The floor as it is now is the first change.
+    lanes.floor.mark_changed();
     // The two turns that the floor can name, at most; one more is being fetched from only until its floor is read.
     let mut streams: Vec<Recital> = Vec::with_capacity(2);
     let mut voice_is_there = true;

@@ -5,3 +5,4 @@ pub mod house;
 pub mod link;
 pub mod server;
 pub mod speech;
+pub mod talk;
