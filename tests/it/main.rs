@@ -1,9 +1,6 @@
 //! door: the integration tests, one binary
 
 mod architecture;
-mod command_line;
-mod front_desk;
-mod house;
 mod browser;
 mod caller;
 mod calls;
