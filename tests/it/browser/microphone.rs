@@ -12,10 +12,11 @@ pub async fn install(page: &Page) {
     page.before_load(SCRIPT).await;
 }
 
-/// Says a WAV into the microphone and returns when its last sample is spoken. Speech over speech adds up.
-pub async fn say(page: &Page, wav: &[u8]) {
+/// Says a WAV into the microphone and returns when its last sample is spoken: when that was on the page's clock,
+/// milliseconds. Speech over speech adds up.
+pub async fn say(page: &Page, wav: &[u8]) -> f64 {
     start(page, wav).await;
-    page.eval("window.testMicrophone.spoken()").await;
+    page.eval("window.testMicrophone.spoken()").await.as_f64().expect("a time")
 }
 
 /// Begins to say a WAV and returns at once.

@@ -5,13 +5,13 @@
 //! through the very `getUserMedia` that the page calls. Chromium's own fake microphone plays a file in a loop; a test
 //! that uses it says so at launch.
 
+mod call;
 mod chromium;
 mod devtools;
 mod harness;
 pub mod microphone;
 mod page;
-mod troubles;
-mod witness;
+pub mod witness;
 
 pub use chromium::{Chromium, Launch};
 pub use page::Page;

@@ -9,9 +9,6 @@ use serde_json::Value;
 
 use super::Page;
 
-/// RMS above which somebody speaks (full scale 1.0): Opus leaves silence far below it, speech lies far above.
-pub const AUDIBLE: f64 = 0.01;
-
 pub struct Witness<'a> {
     page: &'a Page,
 }
@@ -34,14 +31,9 @@ impl<'a> Witness<'a> {
         self.page.wait_until(&format!("testWitness.heard({since}) > {seconds}"), CALM).await;
     }
 
-    /// Seconds of audible sound since `since`.
+    /// Seconds of audible sound since `since`. (`testWitness.silence` is the longest unbroken stretch without.)
     pub async fn heard(&self, since: f64) -> f64 {
         self.number(&format!("testWitness.heard({since})")).await
-    }
-
-    /// The longest unbroken stretch of silence since `since`, seconds.
-    pub async fn longest_silence(&self, since: f64) -> f64 {
-        self.number(&format!("testWitness.silence({since})")).await
     }
 
     /// How often the picture was a new one since `since`, and how often of these the mouth had moved.
@@ -61,7 +53,7 @@ impl<'a> Witness<'a> {
     }
 }
 
-/// What the captions show: `("user" or "agent", text)` in order, and whether the agent's is cut.
+/// What the captions show: `("user" or "agent", text)` in order.
 pub async fn captions(page: &Page) -> Vec<(String, String)> {
     let found = page
         .eval("[...document.querySelectorAll('#log .turn')].map(turn => [turn.dataset.who, turn.querySelector('p').textContent])")
@@ -133,5 +125,6 @@ window.testWitness = {
     return [seen.filter(([, all]) => all > 0.01).length, seen.filter(([, , mouth]) => mouth > 1).length];
   },
 };
+// RMS above which somebody speaks (full scale 1.0): silence through Opus lies far below it, speech far above.
 const LIMIT = 0.01;
 "#;

@@ -14,6 +14,12 @@ pub struct Clip {
 }
 
 impl Clip {
+    /// The whole file, header and all.
+    pub fn bytes(&self) -> Vec<u8> {
+        let path = folder().join(&self.file);
+        std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
     /// Full scale ±1.0.
     pub fn samples(&self) -> Vec<f32> {
         let path = folder().join(&self.file);
