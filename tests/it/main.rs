@@ -9,6 +9,7 @@ mod conversation;
 mod front_desk;
 mod house;
 mod kit;
+mod measure;
 mod llm;
 mod own_voice;
 mod page;

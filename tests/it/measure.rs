@@ -11,10 +11,11 @@ use visavis::media::sound::rms;
 use visavis::rtc::Identity;
 
 use crate::browser::{Chromium, Launch, microphone, witness::Witness};
-use crate::kit::house::SOON;
 use crate::kit::program::Program;
 use crate::kit::speech::clip;
 
+/// Nothing of a call that goes well takes as long.
+const SOON: Duration = Duration::from_secs(60);
 const RUNS: usize = 3;
 /// Seven turns in each of three runs: 21.
 const SAID: [&str; 7] = [
@@ -135,7 +136,9 @@ async fn talk(server: String) -> Vec<Turn> {
         let ended = saying.speech_ended().await.unwrap();
         caller.event("output_audio_buffer.started", SOON).await.unwrap();
         caller.event("output_audio_buffer.stopped", SOON).await.unwrap();
-        let turn = caller.look(|recording| Some(Turn { voice_to_voice_ms: answered(recording, ended)?, steps_ms: steps(recording) }));
+        let turn = caller.look(|recording| {
+            Some(Turn { voice_to_voice_ms: answered(recording, ended)?, steps_ms: steps(recording) })
+        });
         turns.extend(turn);
     }
     caller.hang_up().await.unwrap();
@@ -171,14 +174,15 @@ async fn chromium(table: &mut Table) {
     witness.wait_until_heard(0.5, 0.0).await;
     let (mut turns, mut shown) = (vec![], vec![]);
     for file in SAID {
-        let listening = "document.body.dataset.state === 'listening' && testWitness.silence(performance.now() - 600) > 0.4";
+        let listening =
+            "document.body.dataset.state === 'listening' && testWitness.silence(performance.now() - 600) > 0.4";
         page.wait_until(listening, SOON).await;
         let clip = clip(file);
         let utterance = Utterance::encode(&clip.samples(), 16_000).unwrap();
         let trailing = (utterance.length() - utterance.speech_length()).as_secs_f64() * 1e3;
         let ended = microphone::say(&page, &clip.bytes()).await - trailing;
         let first = format!("testWitness.loud.find(([at, rms]) => at > {ended} && rms > {AUDIBLE})?.[0]");
-        let heard = page.wait_until(&first, Duration::from_secs(60)).await.as_f64().unwrap();
+        let heard = page.wait_until(&first, SOON).await.as_f64().unwrap();
         turns.push(heard - ended);
         let total = "[...document.querySelectorAll('.trace .total')].length";
         page.wait_until(&format!("{total} > {}", shown.len()), SOON).await;

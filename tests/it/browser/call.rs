@@ -5,11 +5,10 @@ use std::sync::Weak;
 use std::time::Duration;
 
 use visavis::agent::session::calls::Line;
-use visavis::app::House;
 
 use super::witness::{Witness, captions};
 use super::{Chromium, Launch, Page, microphone};
-use crate::kit::house;
+use crate::kit::house::Running;
 use crate::kit::speech::{self, WordErrors};
 
 /// Nothing of a call takes this long, even where the browser has a tenth of a core and the models the rest.
@@ -20,7 +19,7 @@ const STATE: &str = "document.body.dataset.state";
 /// transcribed and answered, a second turn works, and hanging up leaves nothing behind.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_conversation_face_to_face() {
-    let house = house::open(house::config(false, &[])).await;
+    let house = Running::open(|_| {}).await;
     let browser = Chromium::launch(Launch::default()).await;
     let page = browser.page().await;
     microphone::install(&page).await;
@@ -37,7 +36,7 @@ async fn a_conversation_face_to_face() {
     page.screenshot(&screens().join("greeting.png")).await;
 
     // Talking over it: its sound ends while we still speak, its words are taken back, and we have the floor.
-    let over = speech::clip("cities-times.wav");
+    let over = speech::clip("cities-14.wav");
     let began = witness.now().await;
     microphone::start(&page, &over.bytes()).await;
     page.wait_until("document.querySelector('#log .turn.agent p').textContent.endsWith('—')", CALM).await;
@@ -76,7 +75,7 @@ async fn a_conversation_face_to_face() {
 
     // Where the time of each answer went is there to look at.
     let strips = page.eval("document.querySelectorAll('#log .turn.agent .trace').length").await;
-    assert_eq!(strips, 2, "one for each answer to somebody");
+    assert_eq!(strips, 3, "one for each time that it spoke");
     page.looks(390, 844, true).await;
     page.screenshot(&screens().join("phone-dark.png")).await;
 
@@ -93,7 +92,7 @@ async fn a_conversation_face_to_face() {
 async fn a_call_through_chromiums_own_microphone() {
     let said = speech::clip("librivox-0880.wav");
     let recording = Recording::with_silence(&said, 12.0, 20.0);
-    let house = house::open(house::config(false, &[])).await;
+    let house = Running::open(|_| {}).await;
     let browser = Chromium::launch(Launch { microphone_file: Some(&recording.0), ..Launch::default() }).await;
     let page = browser.page().await;
     let witness = Witness::install(&page).await;
@@ -119,7 +118,7 @@ async fn a_call_through_chromiums_own_microphone() {
 /// The next caller of a full server is told so and not let in; when the first one's tab is closed, there is room.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_server_refuses_the_next_caller() {
-    let house = house::open(house::config(true, &[("server.max_sessions", "1")])).await;
+    let house = Running::scripted(|config| config.server.max_sessions = 1).await;
     let browser = Chromium::launch(Launch::default()).await;
     let (first, next) = (browser.page().await, browser.page().await);
     for page in [&first, &next] {
@@ -144,8 +143,8 @@ async fn a_full_server_refuses_the_next_caller() {
     next.wait_until(&format!("{STATE} === 'speaking' || {STATE} === 'listening'"), CALM).await;
 }
 
-fn address(house: &House) -> String {
-    format!("http://{}/", house.http)
+fn address(house: &Running) -> String {
+    format!("{}/", house.url)
 }
 
 /// By keyboard, as somebody does who cannot point.
@@ -165,21 +164,21 @@ async fn caption(page: &Page, who: &str, n: usize) -> String {
     turns.nth(n).unwrap_or_else(|| panic!("{who} has no turn {n}")).1
 }
 
-fn only_line(house: &House) -> Weak<Line> {
+fn only_line(house: &Running) -> Weak<Line> {
     let ids = house.calls.ids();
     assert_eq!(ids.len(), 1, "one call is up");
     house.calls.line(&ids[0]).expect("it is up")
 }
 
 /// After hanging up: no line, no task, no place taken; and in the browser no picture and no open microphone.
-async fn nothing_left(page: &Page, house: &House, line: Weak<Line>) {
+async fn nothing_left(page: &Page, house: &Running, line: Weak<Line>) {
     house_empties(house, &line).await;
     assert_eq!(page.eval("document.getElementById('face').srcObject").await, serde_json::Value::Null);
     let given = page.eval("(window.testMicrophone?.given ?? []).every(track => track.readyState === 'ended')").await;
     assert_eq!(given, true, "the microphone is still open");
 }
 
-async fn house_empties(house: &House, line: &Weak<Line>) {
+async fn house_empties(house: &Running, line: &Weak<Line>) {
     let deadline = std::time::Instant::now() + CALM;
     while line.strong_count() > 0 || house.tasks.alive() > 0 || house.desk.taken() > 0 {
         let left = format!(

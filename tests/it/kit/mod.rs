@@ -3,6 +3,7 @@
 pub mod echo;
 pub mod house;
 pub mod link;
+pub mod program;
 pub mod server;
 pub mod speech;
 pub mod talk;
