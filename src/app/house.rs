@@ -100,7 +100,9 @@ impl House {
             let (port, stop) = (port.clone(), scope.token().clone());
             async move { port.run(stop).await }
         });
-        engines.start(&Ground { config: config.clone(), metrics: metrics.clone(), sound: Some(sound) }, &mut scope).await?;
+        engines
+            .start(&Ground { config: config.clone(), metrics: metrics.clone(), sound: Some(sound) }, &mut scope)
+            .await?;
         let unread = |error| EngineError { kind: Kind::Llm, reason: format!("it did not read the personas: {error}") };
         services::warm(&config, &services).await.map_err(unread)?;
         desk.open();

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::engines::{EngineError, Ground, Kind, door};
 use crate::config::{Chat, Config, Dials, Place, Secret, Speech};
 use crate::engine::serve::access::Token;
+use crate::runtime::chance::secret_word;
 use crate::runtime::scope::Scope;
 
 /// Bound ports whose engines are still to come.
@@ -27,7 +28,8 @@ pub struct Loopback {
 impl Loopback {
     /// Binds a port for each engine that `config` wants in this program.
     pub async fn bind(config: &Config) -> io::Result<Self> {
-        let token = random_token()?;
+        // Other programs of this machine must not use our engines.
+        let token = secret_word();
         let mut waiting = Vec::new();
         let dials = Dials {
             stt: match &config.stt.place {
@@ -85,12 +87,4 @@ fn speech(at: SocketAddr, token: &str) -> Speech {
 fn chat(at: SocketAddr, token: &str) -> Chat {
     let api_key = Some(Secret::new(token));
     Chat { url: format!("http://{at}/v1"), api_key, model: None, reasoning_effort: None }
-}
-
-/// 128 bits of the system's, as hexadecimal: other programs of this machine must not use our engines.
-fn random_token() -> io::Result<String> {
-    use std::io::Read;
-    let mut bytes = [0; 16];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -16,7 +16,7 @@ use crate::agent::server::{CallError, CallStarter, Permit, Started};
 use crate::agent::transport::realtime::{Link, Protocol, Setup};
 use crate::agent::transport::webrtc;
 use crate::rtc::{Endpoint, RtcConfig, RtcError};
-use crate::runtime::clock;
+use crate::runtime::{chance, clock};
 use crate::runtime::scope::{Scope, TaskCounter};
 
 /// A handle; clones share the calls.
@@ -98,7 +98,7 @@ fn offer_refused(error: &RtcError) -> CallError {
 impl CallStarter for Calls {
     async fn start(&self, offer: String, session: Option<Value>, permit: Permit) -> Result<Started, CallError> {
         let (endpoint, answer_sdp, protocol) = self.answer(&offer, session.as_ref())?;
-        let call_id = format!("rtc_{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
+        let call_id = format!("rtc_{}", chance::secret_word());
         let shared = self.0.clone();
         let link = Wire(shared.port.register(endpoint.ufrag()));
         let mut scope = Scope::new(shared.services.tasks.clone());
