@@ -155,6 +155,7 @@ fn person(person: &voices::Person) -> Person {
         voice: VoiceChoice { voice: person.tts.voice.clone(), speed: person.tts.speed },
         temperature_first: person.temperature_first,
         temperature: person.temperature,
+        goodbye: person.goodbye.clone(),
     }
 }
 

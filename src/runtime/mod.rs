@@ -6,8 +6,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "this is the room that the rule sends everybody to")]
 
-pub mod child;
 pub mod chance;
+pub mod child;
 pub mod clock;
 pub mod lane;
 pub mod pool;

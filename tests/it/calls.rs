@@ -13,7 +13,8 @@ use visavis::metrics::{LaneName, Metrics};
 use visavis::runtime::{clock, lane};
 
 use crate::kit::house::Running;
-use crate::kit::talk::{SOON, call, greeting};
+use crate::kit::speech::clip;
+use crate::kit::talk::{SOON, call, greeting, utterance};
 use crate::tts_door::serve;
 
 async fn settled(house: &Running) {
@@ -40,6 +41,18 @@ async fn a_clumsy_client_is_told() {
     }
     greeting(&mut caller).await;
     caller.close().await.unwrap();
+}
+
+/// A reply that ends with the person's goodbye is heard to its end, and then the call is over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_goodbye_ends_the_call() {
+    let house =
+        Running::scripted(|config| config.scripted.replies = vec!["It was nice to talk. Goodbye!".into()]).await;
+    let mut caller = call(&house).await;
+    caller.say(&utterance(&clip("cards-001.wav"))).await.unwrap();
+    caller.event("output_audio_buffer.stopped", SOON).await.unwrap();
+    caller.ended(SOON).await.unwrap();
+    settled(&house).await;
 }
 
 /// Two hundred calls come and go, and leave no task, socket, permit or session behind. The growth of memory is told.

@@ -45,11 +45,23 @@ impl Drop for Scratch {
 fn help_names_all_there_is() {
     let (code, help, _) = run(&["--help"]);
     assert_eq!(code, 0);
-    for word in ["serve", "engine", "models", "check", "VISAVIS_LLM_URL", "OPENAI_API_KEY", "http://127.0.0.1:8080", "64"] {
+    for word in
+        ["serve", "engine", "models", "check", "VISAVIS_LLM_URL", "OPENAI_API_KEY", "http://127.0.0.1:8080", "64"]
+    {
         assert!(help.contains(word), "{word} is not in:\n{help}");
     }
     let (_, help, _) = run(&["serve", "--help"]);
-    for word in ["--config", "--listen", "--rtc", "--public-ip", "--engines", "embedded", "scripted", "127.0.0.1:8080", "0.0.0.0:8443"] {
+    for word in [
+        "--config",
+        "--listen",
+        "--rtc",
+        "--public-ip",
+        "--engines",
+        "embedded",
+        "scripted",
+        "127.0.0.1:8080",
+        "0.0.0.0:8443",
+    ] {
         assert!(help.contains(word), "{word} is not in:\n{help}");
     }
     let (_, help, _) = run(&["engine", "--help"]);
@@ -69,7 +81,8 @@ fn check_prints_what_is_in_force() {
 
     let printed = Scratch::new("printed.toml", &first);
     let (code, second, _) = run(&["check", printed.path()]);
-    let values = |text: &str| text.lines().map(|line| line.split("  # ").next().unwrap().to_owned()).collect::<Vec<_>>();
+    let values =
+        |text: &str| text.lines().map(|line| line.split("  # ").next().unwrap().to_owned()).collect::<Vec<_>>();
     assert_eq!((code, values(&second)), (0, values(&first)));
 }
 
@@ -77,15 +90,19 @@ fn check_prints_what_is_in_force() {
 #[test]
 fn the_shipped_file_changes_nothing() {
     let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/configs/visavis.toml");
-    let values = |text: String| text.lines().map(|line| line.split("  # ").next().unwrap().to_owned()).collect::<Vec<_>>();
+    let values =
+        |text: String| text.lines().map(|line| line.split("  # ").next().unwrap().to_owned()).collect::<Vec<_>>();
     assert_eq!(values(run(&["check", shipped]).1), values(run(&["check"]).1));
 }
 
 /// Whatever is wrong with how it was started or configured is exit code 64 and one line per problem.
 #[test]
 fn mistakes_exit_with_64() {
-    let file = Scratch::new("bad.toml", "[server]\nlisten = \"here\"\n\n[engines]\nmode = \"magic\"\n[video]\nfsp = 3\n");
-    for command in [&["check", file.path()][..], &["serve", "--config", file.path()], &["models", "list", "--config", file.path()]] {
+    let file =
+        Scratch::new("bad.toml", "[server]\nlisten = \"here\"\n\n[engines]\nmode = \"magic\"\n[video]\nfsp = 3\n");
+    for command in
+        [&["check", file.path()][..], &["serve", "--config", file.path()], &["models", "list", "--config", file.path()]]
+    {
         let (code, printed, complaint) = run(command);
         assert_eq!((code, printed.as_str()), (64, ""), "{command:?}");
         for line in [
@@ -96,7 +113,9 @@ fn mistakes_exit_with_64() {
             assert!(complaint.contains(&line), "{line} is not in:\n{complaint}");
         }
     }
-    for command in [&[][..], &["dance"], &["serve", "--listen", "here"], &["serve", "--set", "turn"], &["check", "no/such.toml"]] {
+    for command in
+        [&[][..], &["dance"], &["serve", "--listen", "here"], &["serve", "--set", "turn"], &["check", "no/such.toml"]]
+    {
         assert_eq!(run(command).0, 64, "{command:?}");
     }
     assert!(run(&["check", "--set", "turn.silence=1"]).2.contains("--set: [turn] has no key `silence`"));
@@ -111,7 +130,9 @@ fn missing_models_are_explained() {
         let (code, printed, complaint) = run(command);
         assert_eq!(code, 69, "{complaint}");
         let said = printed + &complaint;
-        for word in ["silero_vad_16k_op15.onnx", "sha256", "licence", "silero-vad 6.2.3", "VISAVIS_MODELS", "script/models"] {
+        for word in
+            ["silero_vad_16k_op15.onnx", "sha256", "licence", "silero-vad 6.2.3", "VISAVIS_MODELS", "script/models"]
+        {
             assert!(said.contains(word), "{word} is not in:\n{said}");
         }
     }
@@ -130,7 +151,8 @@ impl Drop for Running {
 #[tokio::test]
 async fn a_server_starts_says_so_and_stops() {
     let models = format!("engines.models={}", models().display());
-    let arguments = ["serve", "--engines", "scripted", "--listen", "127.0.0.1:0", "--rtc", "127.0.0.1:0", "--set", &models];
+    let arguments =
+        ["serve", "--engines", "scripted", "--listen", "127.0.0.1:0", "--rtc", "127.0.0.1:0", "--set", &models];
     let mut command = visavis(&arguments);
     let mut server = Running(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the program runs"));
     let mut lines = BufReader::new(server.0.stdout.take().expect("it is piped"));

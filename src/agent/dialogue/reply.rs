@@ -20,6 +20,8 @@ pub struct Reply {
     outbox: VecDeque<Say>,
     voice: Option<mpsc::Sender<Say>>,
     pub first_token: Option<Instant>,
+    /// Everything that the model has said.
+    pub text: String,
 }
 
 /// What a step of the reply was.
@@ -46,6 +48,7 @@ impl Reply {
             outbox: VecDeque::new(),
             voice: Some(voice),
             first_token: None,
+            text: String::new(),
         }
     }
 
@@ -92,6 +95,7 @@ impl Reply {
             Some(Ok(Token::Text(text))) => {
                 self.first_token.get_or_insert_with(clock::now);
                 self.clauses.handle(&text);
+                self.text.push_str(&text);
                 self.collect();
                 Step::Text(text)
             }

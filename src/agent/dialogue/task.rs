@@ -51,6 +51,8 @@ pub struct Person {
     pub voice: VoiceChoice,
     pub temperature_first: f32,
     pub temperature: f32,
+    /// A reply that ends with these words ends the call, once it has been heard.
+    pub goodbye: Option<String>,
 }
 
 /// The reader of notices was too slow, or the voice is gone: the session ends.
@@ -237,7 +239,16 @@ impl Room {
         match step {
             Step::Said => {}
             Step::Text(delta) => self.tell(Some(turn), Fact::ReplyText { delta })?,
-            Step::Done { outcome, usage } => self.text_done(turn, outcome, usage),
+            Step::Done { outcome, usage } => {
+                let settings = self.settings.borrow();
+                let goodbye = self.tools.people.0.get(&settings.person).and_then(|person| person.goodbye.as_deref());
+                let last_words = goodbye.is_some_and(|goodbye| ends_with(&reply.text, goodbye));
+                drop(settings);
+                self.text_done(turn, outcome, usage);
+                if last_words {
+                    self.tell(Some(turn), Fact::Goodbye)?;
+                }
+            }
             Step::Failed(error) => {
                 reply.add(APOLOGY);
                 self.trouble(Some(turn), error.fault(), error.to_string())?;
@@ -298,8 +309,33 @@ impl Room {
     }
 }
 
+/// Whether `text` ends with these words, however they are written.
+fn ends_with(text: &str, words: &str) -> bool {
+    let plain = |text: &str| {
+        let text = text.to_lowercase();
+        text.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let words = plain(words);
+    !words.is_empty() && plain(text).ends_with(&words)
+}
+
 /// Words that the voice may lie behind the language model.
 const WORDS: usize = 256;
 
 /// Said when the language model fails: silence would be taken for thinking.
 const APOLOGY: &str = "Sorry, I lost my thread. Could you say that again?";
+
+#[cfg(test)]
+mod tests {
+    use super::ends_with;
+
+    /// A goodbye is one however it is written, and only at the end.
+    #[test]
+    fn last_words() {
+        for (text, yes) in [("It was nice. Good-bye!", true), ("Well, goodbye", false), ("good bye, and thanks", false)]
+        {
+            assert_eq!(ends_with(text, "Good bye!"), yes, "{text}");
+        }
+        assert!(!ends_with("anything", "?!"));
+    }
+}

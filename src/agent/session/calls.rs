@@ -16,8 +16,8 @@ use crate::agent::server::{CallError, CallStarter, Permit, Started};
 use crate::agent::transport::realtime::{Link, Protocol, Setup};
 use crate::agent::transport::webrtc;
 use crate::rtc::{Endpoint, RtcConfig, RtcError};
-use crate::runtime::{chance, clock};
 use crate::runtime::scope::{Scope, TaskCounter};
+use crate::runtime::{chance, clock};
 
 /// A handle; clones share the calls.
 #[derive(Clone)]

@@ -220,6 +220,8 @@ impl<L: Link> Call<L> {
         self.said_goodbye = match (self.said_goodbye, &notice.fact) {
             (_, Fact::Goodbye) => Goodbye::Said,
             (Goodbye::Said, Fact::AudioStopped) => Goodbye::Played,
+            // The user had something to say after all.
+            (Goodbye::Said, Fact::AudioCleared { .. }) => Goodbye::No,
             (before, _) => before,
         };
         self.handle(Input::Notice(notice));
