@@ -501,7 +501,7 @@ mod embedded {
         }
         let full: Vec<_> =
             std::iter::from_fn(|| engine.ask(chat(&[turn(Speaker::User, "Hi.")], 5)).ok()).take(10).collect();
-        assert_eq!(full.len(), 3, "one conversation and two seats are promised");
+        assert_eq!(full.len(), 4, "an answer and a reading of one call, and two seats, are promised");
         for answer in full {
             assert!(!hear(answer).await.0.is_empty());
         }

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 
 use super::history::History;
@@ -73,6 +75,7 @@ pub async fn run(mut lanes: Lanes, tools: Tools) -> Result<(), DialogueError> {
         asked: HashMap::new(),
         began: HashMap::new(),
         replies: 0,
+        reading: None,
         settings: lanes.settings.clone(),
         floor: lanes.floor,
         say: lanes.say,
@@ -105,6 +108,7 @@ pub async fn run(mut lanes: Lanes, tools: Tools) -> Result<(), DialogueError> {
             },
             () = clock::sleep_until(deadline) => {}
             step = next_step(&mut room.reply) => room.step(step)?,
+            () = read_ahead(&mut room.reading) => room.reading = None,
         }
     }
 }
@@ -112,6 +116,13 @@ pub async fn run(mut lanes: Lanes, tools: Tools) -> Result<(), DialogueError> {
 async fn next_step(reply: &mut Option<Reply>) -> Step {
     match reply {
         Some(reply) => reply.step().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn read_ahead(reading: &mut Option<BoxFuture<'static, ()>>) {
+    match reading {
+        Some(reading) => reading.await,
         None => std::future::pending().await,
     }
 }
@@ -125,6 +136,8 @@ struct Room {
     /// Why the last turns began, for their traces.
     began: HashMap<TurnId, (Why, Instant)>,
     replies: u64,
+    /// The model reads the conversation while the user speaks.
+    reading: Option<BoxFuture<'static, ()>>,
     settings: watch::Receiver<Settings>,
     floor: watch::Sender<Floor>,
     say: mpsc::Sender<Utterance>,
@@ -141,6 +154,9 @@ impl Room {
             // A turn that is named twice is a bug of hearing; its first words stand.
             let _ = self.history.insert(Place::End, Entry::User(*user), Role::User, text.clone());
         }
+        if matches!(heard, Heard::SpeechStarted { .. }) {
+            self.read_ahead();
+        }
         let detection = self.settings.borrow().turn_detection;
         let manners = Manners {
             create_response: detection.is_none_or(|d| d.create_response) && detection.is_some(),
@@ -148,6 +164,22 @@ impl Room {
         };
         self.turn.handle(clock::now(), Input::Heard(&heard, manners));
         Ok(())
+    }
+
+    /// Lets the embedded model read what the next question will follow, so that it has only the question to read when that
+    /// comes: old turns have left the prompt, or the last reply was cut. Other servers are asked only what is answered.
+    fn read_ahead(&mut self) {
+        let settings = self.settings.borrow().clone();
+        let (brain, people) = (self.tools.brain, self.tools.people.clone());
+        let Some(person) = people.0.get(&settings.person).filter(|_| brain == Brain::Demo) else {
+            return;
+        };
+        let budget = brain.history_tokens(self.tools.context_tokens);
+        let mut conversation = self.history.messages(Some(USUAL_QUESTION), brain.marks_cuts(), budget);
+        conversation.pop();
+        let messages = prompt::messages(&person.persona, brain, settings.instructions.as_deref(), conversation);
+        let llm = self.tools.llm.clone();
+        self.reading = Some(async move { drop(llm.warm(messages).await) }.boxed());
     }
 
     fn answer(&mut self, ask: Ask) -> Result<(), DialogueError> {
@@ -197,6 +229,7 @@ impl Room {
     }
 
     fn begin(&mut self, turn: TurnId, why: Why) -> Result<(), DialogueError> {
+        self.reading = None;
         let settings = self.settings.borrow().clone();
         let person = self.tools.people.0.get(&settings.person).ok_or(DialogueError::Nobody)?.clone();
         let asked = match &why {
@@ -321,6 +354,9 @@ fn ends_with(text: &str, words: &str) -> bool {
 
 /// Words that the voice may lie behind the language model.
 const WORDS: usize = 256;
+
+/// Stands for what the user is about to say, where its length decides how much of the conversation fits.
+const USUAL_QUESTION: &str = "Could you tell me a bit more about it?";
 
 /// Said when the language model fails: silence would be taken for thinking.
 const APOLOGY: &str = "Sorry, I lost my thread. Could you say that again?";

@@ -62,8 +62,9 @@ pub enum LoadError {
 /// Loads the model onto a thread of its own and lets it say a word, so that its weights are in memory. Blocks for some
 /// 300 ms (more where the file is not in the page cache).
 pub fn start(settings: SmolLmSettings) -> Result<LlmEngine, StartError<LoadError>> {
-    // A caller that interrupts has its next question in before its last one has gone.
-    let promised = settings.conversations + SEATS;
+    // Each call may have one answer coming and its next prompt read ahead; and a caller that interrupts has its next question
+    // in before its last one has gone.
+    let promised = settings.conversations * 2 + SEATS;
     let desk = Desk::start(MODEL, promised, move |ready: Ready<'_, LoadError>| {
         let unreadable = |why: String| LoadError::Unreadable { path: settings.path.clone(), why };
         cpu::check()?;
@@ -341,8 +342,8 @@ impl Generator for SmolLm<'_> {
             return Err(failed(error));
         }
         let mut pieces = vec![];
-        for at in 0..SEATS {
-            let (Some(seat), Some(row)) = (&mut self.seats[at], rows[at]) else { continue };
+        for (at, row) in rows.into_iter().enumerate() {
+            let (Some(seat), Some(row)) = (&mut self.seats[at], row) else { continue };
             let token = seat.sampler.sample(&self.context, row);
             let vocab = self.model.vocab();
             let end = if vocab.is_eog(token) {
