@@ -12,10 +12,8 @@ use crate::engine::scripted::stt::ScriptedRecognizer;
 use crate::engine::scripted::tts::Script;
 use crate::engine::serve;
 use crate::engine::serve::access::Token;
-use crate::engine::stt::whisper::{WHISPER_FOLDER, Whisper};
 use crate::engine::stt::{Ear, SttEngine};
 use crate::engine::tts::TtsEngine;
-use crate::engine::tts::piper::{PIPER_FOLDER, Piper, PiperOptions};
 use crate::metrics::Metrics;
 use crate::onnx::{Onnx, OnnxError, VAD_MODEL, VadWorker};
 use crate::runtime::thread;
@@ -100,11 +98,7 @@ async fn stt(ground: Ground) -> Result<SttEngine, String> {
         let script = ScriptedRecognizer::new(config.scripted.heard);
         return Ok(SttEngine::start(script, Ear::Loudness, seats, metrics).with_delay(config.scripted.stt_delay));
     }
-    let sound = sound.ok_or(NO_SOUND)?;
-    let folder = config.engines.models.join(WHISPER_FOLDER);
-    let whisper = off_thread("load stt", move || Whisper::open(&sound.onnx, &folder)).await?;
-    let whisper = whisper.map_err(|error| error.to_string())?;
-    Ok(SttEngine::start(whisper, Ear::Silero(sound.vad), seats, metrics))
+    whisper(&config.engines.models, sound.ok_or(NO_SOUND)?, seats, metrics).await
 }
 
 async fn tts(ground: Ground) -> Result<TtsEngine, String> {
@@ -117,10 +111,7 @@ async fn tts(ground: Ground) -> Result<TtsEngine, String> {
         };
         return Ok(TtsEngine::new(script, seats));
     }
-    let sound = sound.ok_or(NO_SOUND)?;
-    let folder = config.engines.models.join(PIPER_FOLDER);
-    let load = move || Piper::load(&sound.onnx, &folder, PiperOptions::default());
-    TtsEngine::load(load, seats).await.map_err(|error| error.to_string())
+    piper(&config.engines.models, sound.ok_or(NO_SOUND)?, seats).await
 }
 
 async fn llm(config: Config) -> Result<LlmEngine, String> {
@@ -133,6 +124,33 @@ async fn llm(config: Config) -> Result<LlmEngine, String> {
         return Ok(script.engine());
     }
     smollm(&config.engines.models, seats).await
+}
+
+#[cfg(feature = "embedded-speech")]
+async fn whisper(models: &Path, sound: Sound, seats: usize, metrics: Metrics) -> Result<SttEngine, String> {
+    use crate::engine::stt::whisper::{WHISPER_FOLDER, Whisper};
+    let folder = models.join(WHISPER_FOLDER);
+    let whisper = off_thread("load stt", move || Whisper::open(&sound.onnx, &folder)).await?;
+    let whisper = whisper.map_err(|error| error.to_string())?;
+    Ok(SttEngine::start(whisper, Ear::Silero(sound.vad), seats, metrics))
+}
+
+#[cfg(not(feature = "embedded-speech"))]
+async fn whisper(_: &Path, _: Sound, _: usize, _: Metrics) -> Result<SttEngine, String> {
+    Err("this program was built without speech models (feature embedded-speech): give [stt] a url".to_owned())
+}
+
+#[cfg(feature = "embedded-speech")]
+async fn piper(models: &Path, sound: Sound, seats: usize) -> Result<TtsEngine, String> {
+    use crate::engine::tts::piper::{PIPER_FOLDER, Piper, PiperOptions};
+    let folder = models.join(PIPER_FOLDER);
+    let load = move || Piper::load(&sound.onnx, &folder, PiperOptions::default());
+    TtsEngine::load(load, seats).await.map_err(|error| error.to_string())
+}
+
+#[cfg(not(feature = "embedded-speech"))]
+async fn piper(_: &Path, _: Sound, _: usize) -> Result<TtsEngine, String> {
+    Err("this program was built without speech models (feature embedded-speech): give [tts] a url".to_owned())
 }
 
 #[cfg(feature = "embedded-llm")]

@@ -6,10 +6,13 @@
 //! Never: knows what a conversation is.
 
 pub mod clauses;
+#[cfg(feature = "embedded-speech")]
 pub mod espeak;
 pub mod normalise;
 pub mod numbers;
+#[cfg(feature = "embedded-speech")]
 pub mod phonemes;
+#[cfg(feature = "embedded-speech")]
 pub mod piper;
 mod quantities;
 mod speaker;
