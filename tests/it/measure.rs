@@ -63,7 +63,7 @@ fn share(values: &[f64], share: f64) -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "measures for ten minutes: script/measure"]
+#[ignore = "measures for a quarter of an hour: script/measure"]
 async fn the_figures_of_a_call() {
     let mut table = Table::default();
     for run in 1..=RUNS {
@@ -72,8 +72,9 @@ async fn the_figures_of_a_call() {
             native(&mut table, calls).await;
         }
         chromium(&mut table).await;
+        // After each run: a run that fails later has not been for nothing.
+        table.print();
     }
-    table.print();
 }
 
 /// `calls` native callers talk at the same time, each through all of [`SAID`].

@@ -77,6 +77,8 @@ async fn a_conversation_face_to_face() {
     let strips = page.eval("document.querySelectorAll('#log .turn.agent .trace').length").await;
     assert_eq!(strips, 3, "one for each time that it spoke");
     page.looks(390, 844, true).await;
+    // Colours fade into each other.
+    tokio::time::sleep(Duration::from_secs(1)).await;
     page.screenshot(&screens().join("phone-dark.png")).await;
 
     page.eval("document.getElementById('hangup').click()").await;

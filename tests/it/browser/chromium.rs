@@ -55,6 +55,9 @@ impl Chromium {
             command.arg(format!("--use-file-for-fake-audio-capture={}", file.display()));
         }
         command.arg("about:blank").stdin(Stdio::null()).stdout(Stdio::null()).stderr(said).process_group(0);
+        // A test that is killed cannot clean up.
+        // SAFETY: one system call between fork and exec, which touches no memory.
+        unsafe { command.pre_exec(dies_with_its_parent) };
         let mut process = command.spawn().unwrap_or_else(|e| panic!("cannot start {program:?} (set CHROME): {e}"));
         let address = match debugging_address(&profile, &mut process).await {
             Ok(address) => address,
@@ -99,6 +102,15 @@ async fn debugging_address(profile: &Path, process: &mut Child) -> Result<String
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     Err(format!("no debugging port after {START:?}"))
+}
+
+/// For `pre_exec`: the kernel ends a child whose parent has gone.
+pub fn dies_with_its_parent() -> std::io::Result<()> {
+    // SAFETY: sets a flag of the calling process.
+    match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    }
 }
 
 fn new_folder() -> PathBuf {

@@ -13,5 +13,5 @@ pub mod microphone;
 mod page;
 pub mod witness;
 
-pub use chromium::{Chromium, Launch};
+pub use chromium::{Chromium, Launch, dies_with_its_parent};
 pub use page::Page;

@@ -1,10 +1,12 @@
 //! io: `visavis serve` as a program of its own, so that what it costs is its own alone
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::speech;
+use crate::browser::dies_with_its_parent;
 
 /// A running server; killed on drop.
 pub struct Program {
@@ -27,7 +29,10 @@ impl Program {
     /// `visavis serve` on loopback with `arguments`, ready. Panics with what it said when it does not come up.
     pub fn serve(arguments: &[&str]) -> Self {
         let began = Instant::now();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_visavis"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_visavis"));
+        // SAFETY: one system call between fork and exec, which touches no memory.
+        unsafe { command.pre_exec(dies_with_its_parent) };
+        let mut child = command
             .args(["serve", "--listen", "127.0.0.1:0", "--rtc", "127.0.0.1:0"])
             .args(arguments)
             .env("VISAVIS_MODELS", speech::models())
