@@ -174,7 +174,9 @@ impl Turn {
 
     /// Begins to answer, now or when what is being said has been played.
     fn owe(&mut self, why: Why) {
-        self.owed = Some(why);
+        if let Some(Why::Asked { id, .. }) = self.owed.replace(why) {
+            self.out.push_back(Output::Refuse(id));
+        }
         self.begin_if_free();
     }
 
@@ -450,6 +452,22 @@ mod tests {
         assert_eq!(b.at(40, Some(Input::Respond(AskId(3)))), []);
         let out = b.played(500, 1, Some(Ended::Complete));
         assert!(matches!(out.last(), Some(Output::Begin { turn: TurnId(2), why: Why::Asked { id: AskId(3), .. } })));
+    }
+
+    /// The user speaks before an owed answer to the client could begin: their words are answered, and the client is told.
+    #[test]
+    fn an_overtaken_ask_is_refused() {
+        let mut b = Bench::new();
+        b.said(0, "hello");
+        b.played(100, 1, None);
+        b.at(150, Some(Input::TextDone { turn: TurnId(1), outcome: Outcome::Completed, usage: Usage::default() }));
+        b.at(200, Some(Input::Respond(AskId(7))));
+        let ears = EarTrace { speech_ended: b.t0, decided: b.t0, transcribed: b.t0 };
+        let ended = Heard::TurnEnded { user: UserTurn(2), text: "and you".into(), at: Samples(0), ears };
+        let rude = Manners { interrupt_response: false, create_response: true };
+        assert!(b.at(300, Some(Input::Heard(&ended, rude))).contains(&Output::Refuse(AskId(7))));
+        let out = b.played(900, 1, Some(Ended::Complete));
+        assert!(matches!(out.last(), Some(Output::Begin { turn: TurnId(2), why: Why::Answer(_) })));
     }
 
     /// Talking while the answer is still being thought of drops it unheard; the next words are answered.

@@ -54,6 +54,7 @@ pub async fn run(mut lanes: Lanes, tools: Tools) -> Result<(), HearingError> {
         endpoint: Endpoint::new(settings.turn_detection),
         engine: None,
         reconnect_at: Some(clock::now()),
+        troubled: false,
         transcript: Transcript::default(),
         user: None,
         users: 0,
@@ -124,6 +125,8 @@ struct Room {
     endpoint: Endpoint,
     engine: Option<SttClient>,
     reconnect_at: Option<Instant>,
+    /// The caller has been told that the engine is gone.
+    troubled: bool,
     transcript: Transcript,
     /// The turn being spoken, or over and not yet transcribed.
     user: Option<UserTurn>,
@@ -296,6 +299,10 @@ impl Room {
     fn lose_engine(&mut self, error: &SttError) {
         self.engine = None;
         self.reconnect_at = Some(clock::now() + RECONNECT);
+        // Once per loss: the caller need not hear of every attempt.
+        if std::mem::replace(&mut self.troubled, true) {
+            return;
+        }
         let fact = Fact::Trouble { fault: error.fault(), message: error.to_string() };
         // Full: the session ends for it elsewhere.
         let _ = self.notices.try_send(Notice { turn: None, fact });
@@ -351,7 +358,10 @@ impl Room {
         if self.reconnect_at.is_some_and(|at| at <= now) {
             self.reconnect_at = None;
             match SttClient::connect(&self.tools.stt, &self.tools.metrics, self.tools.tasks.clone()).await {
-                Ok(engine) => self.engine = Some(engine),
+                Ok(engine) => {
+                    self.engine = Some(engine);
+                    self.troubled = false;
+                }
                 Err(error) => self.lose_engine(&error),
             }
         }
