@@ -14,8 +14,8 @@ use super::prompt::{self, Brain, Persona};
 use super::reply::{Reply, Step};
 use super::turn::{Input, Manners, Output, Turn, Why};
 use crate::agent::flow::{
-    Ask, Entry, Fact, Floor, Heard, Notice, Outcome, Place, Played, Progress, Respond, Role, Settings, Trace, TurnId,
-    Usage, Utterance, VoiceChoice,
+    Ask, AskId, Entry, Fact, Fault, Floor, Heard, Notice, Outcome, Place, Played, Progress, Respond, Role, Settings,
+    Trace, TurnId, Usage, Utterance, VoiceChoice,
 };
 use crate::metrics::Metrics;
 use crate::runtime::{clock, lane};
@@ -132,7 +132,7 @@ struct Room {
     history: History,
     reply: Option<Reply>,
     /// What `response.create` said, until its turn begins.
-    asked: HashMap<crate::agent::flow::AskId, Respond>,
+    asked: HashMap<AskId, Respond>,
     /// Why the last turns began, for their traces.
     began: HashMap<TurnId, (Why, Instant)>,
     replies: u64,
@@ -159,7 +159,7 @@ impl Room {
         }
         let detection = self.settings.borrow().turn_detection;
         let manners = Manners {
-            create_response: detection.is_none_or(|d| d.create_response) && detection.is_some(),
+            create_response: detection.is_some_and(|d| d.create_response),
             interrupt_response: detection.is_none_or(|d| d.interrupt_response),
         };
         self.turn.handle(clock::now(), Input::Heard(&heard, manners));
@@ -193,7 +193,7 @@ impl Room {
             Ask::Truncate { turn, played } => drop(self.history.truncate(turn, played)),
             Ask::Item { id, place, role, text } => {
                 if let Err(error) = self.history.insert(place, Entry::Added(id), role, text) {
-                    self.trouble(None, crate::agent::flow::Fault::Caller, error.to_string())?;
+                    self.trouble(None, Fault::Caller, error.to_string())?;
                 }
             }
             Ask::Delete { entry } => drop(self.history.delete(&entry)),
@@ -328,12 +328,7 @@ impl Room {
         self.tell(Some(played.turn), Fact::Trace(trace))
     }
 
-    fn trouble(
-        &self,
-        turn: Option<TurnId>,
-        fault: crate::agent::flow::Fault,
-        message: String,
-    ) -> Result<(), DialogueError> {
+    fn trouble(&self, turn: Option<TurnId>, fault: Fault, message: String) -> Result<(), DialogueError> {
         self.tell(turn, Fact::Trouble { fault, message })
     }
 

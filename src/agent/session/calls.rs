@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::services::Services;
 use super::{ending, line};
 use crate::agent::flow::Fault;
-use crate::agent::server::port::{Port, Registration};
+use crate::agent::server::port::{Datagram, Port, Registration};
 use crate::agent::server::{CallError, CallStarter, Permit, Started};
 use crate::agent::transport::realtime::{Link, Protocol, Setup};
 use crate::agent::transport::webrtc;
@@ -172,7 +172,7 @@ impl webrtc::Link for Wire {
     }
 }
 
-fn arrival(datagram: crate::agent::server::port::Datagram) -> webrtc::Arrival {
-    let crate::agent::server::port::Datagram { source, destination, arrival, bytes } = datagram;
-    webrtc::Arrival { source, destination, at: arrival, bytes }
+fn arrival(datagram: Datagram) -> webrtc::Arrival {
+    let Datagram { source, destination, bytes, .. } = datagram;
+    webrtc::Arrival { source, destination, bytes }
 }

@@ -12,7 +12,7 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::services::Services;
-use crate::agent::flow::{Floor, Notice, Progress, Settings};
+use crate::agent::flow::{self, Cue, Floor, Notice, Progress, Settings, Speech};
 use crate::agent::transport::film::Film;
 use crate::agent::transport::projector::{self, Path};
 use crate::agent::transport::realtime::Protocol;
@@ -148,10 +148,10 @@ pub fn lay<L: webrtc::Link + 'static>(
 
 /// The lanes of the picture's side branch.
 struct Picture {
-    script_out: lane::Shed<Arc<crate::agent::flow::Speech>>,
-    cue_out: watch::Receiver<Option<crate::agent::flow::Cue>>,
-    pictures: lane::Shedder<crate::agent::flow::Picture>,
-    pictures_out: lane::Shed<crate::agent::flow::Picture>,
+    script_out: lane::Shed<Arc<Speech>>,
+    cue_out: watch::Receiver<Option<Cue>>,
+    pictures: lane::Shedder<flow::Picture>,
+    pictures_out: lane::Shed<flow::Picture>,
     frames: tokio::sync::mpsc::Sender<crate::agent::transport::film::EncodedFrame>,
     path_out: watch::Receiver<Path>,
 }

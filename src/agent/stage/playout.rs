@@ -322,10 +322,8 @@ impl Playout {
         let mut at = 0;
         while let Some(recital) = self.turns.get(at) {
             let turn = recital.turn;
-            let heard = self.on_stage == Some(turn) || self.floor.now == Some(turn);
             match recital.over() {
-                Some(how) if heard && self.floor.level == Level::Full => self.end(at, how),
-                Some(how) if self.on_stage == Some(turn) => self.end(at, how),
+                Some(how) if self.on_stage == Some(turn) || self.hears(turn) => self.end(at, how),
                 _ if self.floor.wants(turn) => at += 1,
                 _ if self.on_stage == Some(turn) => self.end(at, Ended::Cut),
                 _ => drop(self.turns.remove(at)),

@@ -42,7 +42,6 @@ pub trait Link: Send {
 pub struct Arrival {
     pub source: std::net::SocketAddr,
     pub destination: std::net::SocketAddr,
-    pub at: Instant,
     pub bytes: bytes::Bytes,
 }
 
@@ -158,19 +157,12 @@ impl<L: Link> Call<L> {
     /// A batch of what has arrived.
     fn receive(&mut self, first: Arrival) {
         let mut next = Some(first);
-        for _ in 0..BATCH {
-            let Some(arrival) = next else { break };
-            self.endpoint.handle_datagram(
-                arrival.at.max(clock::now()),
-                arrival.source,
-                arrival.destination,
-                &arrival.bytes,
-            );
+        let mut taken = 0;
+        while let Some(Arrival { source, destination, bytes }) = next {
+            self.endpoint.handle_datagram(clock::now(), source, destination, &bytes);
             self.settle();
-            next = self.link.try_recv();
-        }
-        if let Some(arrival) = next {
-            self.endpoint.handle_datagram(clock::now(), arrival.source, arrival.destination, &arrival.bytes);
+            taken += 1;
+            next = if taken < BATCH { self.link.try_recv() } else { None };
         }
     }
 
@@ -195,8 +187,7 @@ impl<L: Link> Call<L> {
             }
             Event::Audio(packet) => {
                 let (seq, media_time, arrival, bytes) = (packet.seq, packet.media_time, packet.arrival, packet.bytes);
-                self.mic
-                    .send_unless(Mic::Packet { seq, media_time, arrival, bytes }, |m| matches!(m, Mic::Packet { .. }));
+                self.hearing(Mic::Packet { seq, media_time, arrival, bytes });
             }
             Event::KeyframeWanted => self.path.send_modify(|path| path.keyframes_wanted += 1),
             Event::Estimate { bits_per_second } => {
@@ -245,12 +236,17 @@ impl<L: Link> Call<L> {
                         self.protocol.handle(Input::Refused { ask, event_id });
                     }
                 }
-                Output::Mic(mic) => drop(self.mic.send_unless(mic, |m| matches!(m, Mic::Packet { .. }))),
+                Output::Mic(mic) => self.hearing(mic),
                 Output::Settings(settings) => drop(self.settings.send_replace(settings)),
                 // Only a WebSocket carries sound in events.
                 Output::Sound(_) => {}
             }
         }
+    }
+
+    /// Live sound sheds, the client's commands do not. A room that has gone already shows in the other lanes.
+    fn hearing(&self, mic: Mic) {
+        self.mic.send_unless(mic, |oldest| matches!(oldest, Mic::Packet { .. }));
     }
 
     fn send(&mut self, text: String) {

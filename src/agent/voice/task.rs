@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 use super::assembly::Assembly;
 use super::speakable::{Speakable, ends_a_clause};
 use super::tts::{self, Sound, TtsError, TtsSettings, Words};
-use crate::agent::flow::{Fact, Floor, Level, Notice, Recital, Say, Speech, TurnId, Utterance};
+use crate::agent::flow::{Fact, Floor, Notice, Recital, Say, Speech, TurnId, Utterance};
 use crate::media::time::MediaTime;
 use crate::metrics::{LaneName, Metrics, Stage};
 use crate::runtime::lane::Shedder;
@@ -94,10 +94,10 @@ struct Reciting<'a> {
 
 impl Reciting<'_> {
     fn is_wanted(&mut self, floor: &Floor) -> bool {
-        let wanted = floor.wants(self.turn) && !(floor.now == Some(self.turn) && floor.level == Level::Cut);
+        let wanted = floor.wants(self.turn);
         let overtaken = floor.now.max(floor.next).is_some_and(|newest| newest > self.turn);
         self.announced |= wanted;
-        wanted || !(self.announced || overtaken || floor.wants(self.turn))
+        wanted || !(self.announced || overtaken)
     }
 }
 
