@@ -6,6 +6,8 @@
 
 pub mod caller;
 pub mod ear;
+pub mod figure;
+pub mod outcome;
 mod phone;
 pub mod recording;
 pub mod utterance;
