@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use visavis::app::catalogue::{Catalogue, Size, State};
-use visavis::app::engines::{Ground, Kind, Sound, door};
+use visavis::app::engines::{Ground, Kind, Sound, door_alone};
 use visavis::app::{House, OpenError, loopback};
 use visavis::config::{Config, Flag, Loaded, Sources};
 use visavis::engine::serve::access::Token;
@@ -119,7 +119,7 @@ async fn engine(kind: Kind, at: SocketAddr, config: Config) -> Outcome {
     let token = config.engines.token.as_ref().map(|token| Token::new(token.expose()));
     let rooms = config.server.max_sessions;
     let ground = Ground { config, metrics: Metrics::new(), sound };
-    let router = door(kind, ground, token).await.map_err(|error| unavailable(error.into()))?;
+    let router = door_alone(kind, ground, token).await.map_err(|error| unavailable(error.into()))?;
     println!("Room for {rooms} calls at a time");
     println!("Ready: the {} engine on {at}", kind.name());
     let (stop, impatient) = signals()?;

@@ -446,6 +446,12 @@ pub enum Fact {
         played: MediaTime,
         words: usize,
     },
+    /// How the turn came out, told just before one of the two above: how much of it was played, and how much silence stood
+    /// in the middle of it because its speech came late (extension `visavis.playout`, under `visavis.trace`).
+    Performed {
+        played: MediaTime,
+        underrun: MediaTime,
+    },
     /// Words whose sound has begun (extension `visavis.captions`).
     Captions {
         words: Vec<WordTime>,

@@ -91,6 +91,12 @@ pub async fn door(kind: Kind, ground: Ground, token: Option<Token>) -> Result<Ro
     router.map_err(|reason| EngineError { kind, reason })
 }
 
+/// The front door of an engine that is a program of its own: it shows its metrics and its health beside.
+pub async fn door_alone(kind: Kind, ground: Ground, token: Option<Token>) -> Result<Router, EngineError> {
+    let metrics = ground.metrics.clone();
+    Ok(door(kind, ground, token).await?.merge(serve::access::about(metrics)))
+}
+
 async fn stt(ground: Ground) -> Result<SttEngine, String> {
     let Ground { config, metrics, sound } = ground;
     let seats = config.server.max_sessions;

@@ -4,6 +4,8 @@
 //! count living things are guards: they go down in `Drop`.
 
 mod labels;
+pub mod names;
+mod process;
 mod registry;
 
 pub use labels::{Class, LaneName, RejectReason, Stage};

@@ -9,6 +9,7 @@ use prometheus::{
 };
 
 use super::labels::{Class, LaneName, RejectReason, Stage};
+use super::process;
 
 /// A handle on one registry of metrics. Clones share it.
 #[derive(Clone)]
@@ -58,6 +59,7 @@ impl Metrics {
         // Around the deadlines of a conversation: half a second feels alive, one second feels slow.
         let answer = vec![0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.75, 0.9, 1.2, 1.6, 2.5, 5.0];
         let share = vec![0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 3.0];
+        r.register(Box::new(process::OfThisProcess::new())).expect("no name below is used twice");
         let all = All {
             sessions_active: register!(r, IntGauge::new("visavis_sessions_active", "Calls that are up now")),
             sessions_total: register!(r, IntCounter::new("visavis_sessions_total", "Calls admitted since the start")),

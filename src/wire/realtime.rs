@@ -199,6 +199,10 @@ mod tests {
             State { state: server::Mood::Thinking },
             r#"{"event_id":"event_1","type":"visavis.state","state":"thinking"}"#,
         );
+        server(
+            Playout { response_id: id("resp_1"), played_ms: 1_800, underrun_ms: 40 },
+            r#"{"event_id":"event_1","type":"visavis.playout","response_id":"resp_1","played_ms":1800,"underrun_ms":40}"#,
+        );
     }
 
     /// A whole response object: usage is there and complete, and what zod does not accept as null is absent.

@@ -99,7 +99,17 @@ impl Score {
                 line += &format!(" {}{name}", if key == "previous_item_id" { "after " } else { "" });
             }
         }
-        for key in ["audio_start_ms", "audio_end_ms", "delta", "transcript", "state", "words", "segments"] {
+        for key in [
+            "audio_start_ms",
+            "audio_end_ms",
+            "delta",
+            "transcript",
+            "state",
+            "words",
+            "segments",
+            "played_ms",
+            "underrun_ms",
+        ] {
             if !event[key].is_null() {
                 line += &format!(" {}", event[key]);
             }
@@ -521,10 +531,12 @@ fn the_session() {
     let captions = || Fact::Captions {
         words: vec![WordTime { text: "One".to_owned(), start: MediaTime::ZERO, stop: MediaTime::from_ms(250) }],
     };
+    let performed = || Fact::Performed { played: MediaTime::from_ms(1_800), underrun: MediaTime::from_ms(40) };
     let trace = || Fact::Trace(Trace { decided_ms: 300.0, ..Trace::default() });
     score
         .notice(Some(1), captions())
         .notice(Some(1), trace())
+        .notice(Some(1), performed())
         .notice(None, Fact::State { mood: visavis::agent::flow::Mood::Speaking })
         .expect("")
         .client(json!({"type": "session.update", "event_id": "s1", "session": {"type": "realtime",
@@ -534,6 +546,7 @@ fn the_session() {
         .client(json!({"type": "session.update", "event_id": "s4", "session": {"instructions": "x"}}))
         .notice(Some(1), captions())
         .notice(Some(1), trace())
+        .notice(Some(1), performed())
         .notice(None, Fact::Trouble { fault: Fault::Engine, message: "The recognizer is gone.".to_owned() })
         .expect(
             r#"settings 1
@@ -544,6 +557,7 @@ fn the_session() {
                error missing_required_parameter "session.type" "s4"
                visavis.captions item1 resp1 [{"end_ms":250,"start_ms":0,"text":"One"}]
                visavis.trace resp1 {"decided_ms":300.0,"first_sound_ms":0.0,"first_sound_ready_ms":0.0,"first_token_ms":0.0,"transcribed_ms":0.0}
+               visavis.playout resp1 1800 40
                error engine_failed null null"#,
         )
         .client(json!({"type": "session.update", "session": {"type": "realtime", "audio": {"input": {"transcription": null}}}}));

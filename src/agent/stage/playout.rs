@@ -276,6 +276,7 @@ impl Playout {
         let at = recital.position();
         let Some(mut pcm) = recital.take() else {
             if begun && edge != Edge::FadeOut && recital.over().is_none() {
+                recital.underruns += 1;
                 self.out.push_back(Output::Underrun);
             }
             return None;
@@ -345,6 +346,8 @@ impl Playout {
         self.publish();
         self.out.push_back(Output::Sound(Sound::End { turn: played.turn }));
         if played.first_sound.is_some() {
+            let underrun = MediaTime::from_ms(20 * recital.underruns);
+            self.out.push_back(notice(Some(played.turn), Fact::Performed { played: played.played, underrun }));
             let fact = match how {
                 Ended::Complete | Ended::Failed => Fact::AudioStopped,
                 Ended::Cut => Fact::AudioCleared { played: played.played, words: played.words.len() },
@@ -635,6 +638,17 @@ mod tests {
         b.until(900);
         assert_eq!(b.of(1), 7);
         assert_eq!(b.last_played(1).unwrap().ended, Some(Ended::Failed));
+        let told: Vec<_> = b
+            .others
+            .iter()
+            .filter_map(|o| match o {
+                Output::Notice(Notice { turn, fact: Fact::Performed { played, underrun } }) => {
+                    Some((*turn, played.as_ms(), underrun.as_ms()))
+                }
+                _ => None,
+            })
+            .collect();
+        assert_eq!(told, [(Some(TurnId(1)), 140, 260)], "told once, with every late frame in it");
     }
 
     #[derive(Clone, Debug)]

@@ -24,6 +24,8 @@ pub struct Recital {
     failed: bool,
     ready: Option<Instant>,
     pub first_sound: Option<Instant>,
+    /// Frames of silence that stood in for speech that came late.
+    pub underruns: u64,
 }
 
 impl Recital {
@@ -38,6 +40,7 @@ impl Recital {
             failed: false,
             ready: None,
             first_sound: None,
+            underruns: 0,
         }
     }
 

@@ -1,8 +1,11 @@
 //! io: who may talk to an engine, and what an engine says about itself
 
-use axum::Json;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, header};
+use axum::routing::get;
+use axum::{Json, Router};
 use serde_json::{Value, json};
+
+use crate::metrics::Metrics;
 
 /// What a caller must present. Compared in constant time and never printed.
 #[derive(Clone)]
@@ -40,6 +43,13 @@ impl std::fmt::Debug for Token {
 /// `GET /api/build_info`: callers of moshi-server take any 200 here for a sign of life.
 pub async fn build_info() -> Json<Value> {
     Json(json!({ "name": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION") }))
+}
+
+/// `GET /metrics` and `GET /health` of an engine that runs alone; one that is embedded is seen through the agent's.
+/// The door opens when the model is warm, so whoever is answered at all is well.
+pub fn about(metrics: Metrics) -> Router {
+    let text = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    Router::new().route("/health", get("ok\n")).route("/metrics", get(async move || (text, metrics.render())))
 }
 
 #[cfg(test)]

@@ -97,6 +97,10 @@ pub enum ServerBody {
     Captions { response_id: String, item_id: String, words: Vec<CaptionWord> },
     #[serde(rename = "visavis.trace")]
     Trace { response_id: String, segments: Segments },
+    /// A response's sound is over; asked for with `visavis.trace`. `underrun_ms`: silence in the middle of it, because
+    /// its speech was late; `played_ms` counts speech alone.
+    #[serde(rename = "visavis.playout")]
+    Playout { response_id: String, played_ms: u64, underrun_ms: u64 },
 
     /// An event that this file does not know. Read only.
     #[serde(other)]

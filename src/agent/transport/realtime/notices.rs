@@ -100,7 +100,10 @@ impl Protocol {
                 Some(reply) if !reply.is_done() => self.with_reply(turn, |reply, items| reply.failed(message, items)),
                 _ => self.refuse(trouble(fault, message), None),
             },
-            Fact::Captions { .. } | Fact::Trace(_) => {}
+            Fact::Performed { played, underrun } if self.settings().include.trace => {
+                self.performed(turn, played, underrun);
+            }
+            Fact::Captions { .. } | Fact::Trace(_) | Fact::Performed { .. } => {}
             // The rest is about the user or the call, whatever turn it was published under.
             fact => self.fact(fact),
         }
@@ -183,6 +186,16 @@ impl Protocol {
             first_sound_ms: trace.first_sound_ms,
         };
         let told = ServerBody::Trace { response_id: reply.id.clone(), segments };
+        self.tell(told);
+    }
+
+    fn performed(&mut self, turn: TurnId, played: MediaTime, underrun: MediaTime) {
+        let Some(reply) = self.reply(turn) else { return };
+        let told = ServerBody::Playout {
+            response_id: reply.id.clone(),
+            played_ms: played.as_ms(),
+            underrun_ms: underrun.as_ms(),
+        };
         self.tell(told);
     }
 
