@@ -152,6 +152,11 @@ impl Figure {
         matches!(self, Self::Fps | Self::Words)
     }
 
+    /// Whether it is bad on both sides of zero, so that its size is what a target means.
+    pub fn is_signed(self) -> bool {
+        self == Self::Skew
+    }
+
     /// The figure of that name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|figure| figure.name() == name)

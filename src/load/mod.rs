@@ -10,6 +10,10 @@ pub mod figure;
 pub mod outcome;
 mod phone;
 pub mod recording;
+pub mod search;
+pub mod spread;
+pub mod tally;
+pub mod target;
 pub mod utterance;
 
 pub use caller::{CallSettings, Caller, CallerError, Saying};
