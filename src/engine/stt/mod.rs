@@ -8,7 +8,7 @@
 pub mod gate;
 pub mod listener;
 #[cfg(feature = "embedded-speech")]
-mod mel;
+pub mod mel;
 mod piece;
 pub mod service;
 #[cfg(feature = "embedded-speech")]
