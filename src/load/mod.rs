@@ -10,6 +10,7 @@ pub mod figure;
 pub mod outcome;
 mod phone;
 pub mod recording;
+pub mod report;
 pub mod search;
 pub mod spread;
 pub mod tally;
