@@ -1,5 +1,7 @@
 //! io: what can be typed after `visavis`, and what it means
 
+pub mod load;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -28,6 +30,12 @@ pub enum Command {
     /// is pointed at them by `url` in [stt], [tts] and [llm]. Callers must present engines.token, where there is one.
     /// server.max_sessions says for how many calls it has room.
     Engine(Engine),
+    /// Call a server, or an engine, with many callers at once, and measure what they get
+    ///
+    /// Without --concurrency and --users it looks for the most callers that the server serves as well as --target asks: it
+    /// doubles their number until the target is missed, then halves the difference.
+    #[command(after_help = load::EXAMPLES)]
+    Load(Box<load::Load>),
     /// Show or check the model files
     #[command(subcommand)]
     Models(Models),

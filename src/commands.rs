@@ -1,5 +1,7 @@
 //! io: what each command does
 
+mod load;
+
 use std::future::Future;
 use std::io::IsTerminal;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -37,26 +39,30 @@ fn because(code: u8) -> impl Fn(anyhow::Error) -> Failure {
 pub fn run(command: Command) -> Outcome {
     match command {
         Command::Serve(serve) => {
-            let loaded = load(serve.common.config.clone(), serve.flags())?;
+            let loaded = settings(serve.common.config.clone(), serve.flags())?;
             log(&loaded);
             in_runtime(self::serve(loaded.config))
         }
         Command::Engine(engine) => {
-            let loaded = load(engine.common.config.clone(), engine.flags())?;
+            let loaded = settings(engine.common.config.clone(), engine.flags())?;
             log(&loaded);
             let kind = Kind::from(engine.kind);
             let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, kind.usual_port()));
             in_runtime(self::engine(kind, engine.listen.unwrap_or(usual), loaded.config))
         }
         Command::Models(cli::Models::List(common)) => {
-            models(&load(common.config.clone(), common.flags())?.config, false)
+            models(&settings(common.config.clone(), common.flags())?.config, false)
         }
         Command::Models(cli::Models::Verify(common)) => {
-            models(&load(common.config.clone(), common.flags())?.config, true)
+            models(&settings(common.config.clone(), common.flags())?.config, true)
+        }
+        Command::Load(load) => {
+            quiet_log();
+            in_runtime(self::load::load(*load))
         }
         Command::Check(check) => {
             let flags = check.common.flags();
-            let loaded = load(check.file.or(check.common.config), flags)?;
+            let loaded = settings(check.file.or(check.common.config), flags)?;
             for warning in &loaded.warnings {
                 eprintln!("visavis: {warning}");
             }
@@ -66,7 +72,7 @@ pub fn run(command: Command) -> Outcome {
     }
 }
 
-fn load(file: Option<PathBuf>, flags: Vec<Flag>) -> Result<Loaded, Failure> {
+fn settings(file: Option<PathBuf>, flags: Vec<Flag>) -> Result<Loaded, Failure> {
     Sources::of_process(file, flags).load().map_err(|error| Failure { code: USAGE, error: error.into() })
 }
 
@@ -77,6 +83,12 @@ fn log(loaded: &Loaded) {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+}
+
+/// For a command without a configuration: what goes wrong, and nothing else.
+fn quiet_log() {
+    let coloured = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter("warn").with_ansi(coloured).with_writer(std::io::stderr).init();
 }
 
 fn in_runtime(work: impl Future<Output = Outcome>) -> Outcome {

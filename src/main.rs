@@ -7,6 +7,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+/// A server did not do what `visavis load --target` asked for.
+const MISSED: u8 = 1;
 /// Bad usage or configuration (`EX_USAGE` of sysexits.h).
 const USAGE: u8 = 64;
 /// Something that is needed is missing or taken (`EX_UNAVAILABLE`).

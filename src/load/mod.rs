@@ -5,13 +5,21 @@
 //! Nothing here imports the agent: the two meet on the wire.
 
 pub mod caller;
+pub mod crowd;
 pub mod ear;
 pub mod figure;
+pub mod host;
 pub mod outcome;
+mod person;
 mod phone;
+pub mod plan;
+pub mod reach;
 pub mod recording;
 pub mod report;
+pub mod run;
+pub mod scenario;
 pub mod search;
+pub mod speech;
 pub mod spread;
 pub mod tally;
 pub mod target;

@@ -1,0 +1,73 @@
+//! io: whether a server is there at all, and by which of our addresses it is reached
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use reqwest::Url;
+
+use crate::runtime::clock;
+
+/// A server that answers.
+#[derive(Clone, Debug)]
+pub struct Reached {
+    pub address: SocketAddr,
+    /// Our address on the way to it: what a caller's socket is bound to.
+    pub from: IpAddr,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ReachError {
+    #[error("{0} is no address of a server: write it as http://host:port")]
+    Address(String),
+    #[error("{host} has no address: {source}")]
+    Unknown { host: String, source: std::io::Error },
+    #[error("nobody answers at {url}: {why}")]
+    Nobody { url: String, why: String },
+}
+
+/// Finds the server of `url` and asks it for anything: whatever it answers, it is there.
+pub async fn reach(http: &reqwest::Client, url: &str) -> Result<Reached, ReachError> {
+    let wrong = || ReachError::Address(url.to_owned());
+    let parsed = Url::parse(&plain(url)).map_err(|_| wrong())?;
+    if !matches!(parsed.scheme(), "http" | "https") {
+        return Err(wrong());
+    }
+    let host = parsed.host_str().ok_or_else(wrong)?.trim_matches(['[', ']']).to_owned();
+    let port = parsed.port_or_known_default().ok_or_else(wrong)?;
+    let nobody = |why: String| ReachError::Nobody { url: url.to_owned(), why };
+    let found = clock::timeout(LIMIT, tokio::net::lookup_host((host.as_str(), port))).await;
+    let found = found.map_err(|late| nobody(late.to_string()))?;
+    let mut found = found.map_err(|source| ReachError::Unknown { host: host.clone(), source })?;
+    let address = found.next().ok_or_else(wrong)?;
+    let asked = http.get(parsed).timeout(LIMIT).send().await;
+    // Refusals and nonsense are measured, not reported: only silence is the end.
+    if let Err(error) = &asked
+        && (error.is_connect() || error.is_timeout())
+    {
+        return Err(nobody(if error.is_timeout() {
+            "it does not answer in time".into()
+        } else {
+            "connection refused".into()
+        }));
+    }
+    let from = route(address).map_err(|error| nobody(error.to_string()))?;
+    Ok(Reached { address, from })
+}
+
+/// `ws://` is the same door as `http://`.
+fn plain(url: &str) -> String {
+    match url.strip_prefix("ws") {
+        Some(rest) if rest.starts_with("://") || rest.starts_with("s://") => format!("http{rest}"),
+        _ => url.to_owned(),
+    }
+}
+
+/// The system's own choice of an address towards another; nothing is sent.
+fn route(to: SocketAddr) -> std::io::Result<IpAddr> {
+    let any: SocketAddr = if to.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0u16; 8], 0).into() };
+    let socket = std::net::UdpSocket::bind(any)?;
+    socket.connect(to)?;
+    Ok(socket.local_addr()?.ip())
+}
+
+const LIMIT: Duration = Duration::from_secs(10);
