@@ -1,5 +1,6 @@
 //! door: the integration tests, one binary
 
+mod allocations;
 mod architecture;
 mod browser;
 mod caller;

@@ -335,24 +335,27 @@ impl Playout {
     /// Publishes the end of the turn: nothing of it follows.
     fn end(&mut self, at: usize, how: Ended) {
         let recital = self.turns.remove(at);
+        let turn = recital.turn;
         let played = recital.played(Some(how));
-        if self.on_stage == Some(recital.turn) {
+        if self.on_stage == Some(turn) {
             self.on_stage = None;
         }
+        let was_heard = played.first_sound.is_some();
+        let underrun = MediaTime::from_ms(20 * recital.underruns);
+        let performed = Fact::Performed { played: played.played, underrun };
+        let fact = match how {
+            Ended::Complete | Ended::Failed => Fact::AudioStopped,
+            Ended::Cut => Fact::AudioCleared { played: played.played, words: played.words.len() },
+        };
         if self.history.len() == 2 {
             self.history.pop_front();
         }
-        self.history.push_back(played.clone());
+        self.history.push_back(played);
         self.publish();
-        self.out.push_back(Output::Sound(Sound::End { turn: played.turn }));
-        if played.first_sound.is_some() {
-            let underrun = MediaTime::from_ms(20 * recital.underruns);
-            self.out.push_back(notice(Some(played.turn), Fact::Performed { played: played.played, underrun }));
-            let fact = match how {
-                Ended::Complete | Ended::Failed => Fact::AudioStopped,
-                Ended::Cut => Fact::AudioCleared { played: played.played, words: played.words.len() },
-            };
-            self.out.push_back(notice(Some(played.turn), fact));
+        self.out.push_back(Output::Sound(Sound::End { turn }));
+        if was_heard {
+            self.out.push_back(notice(Some(turn), performed));
+            self.out.push_back(notice(Some(turn), fact));
         }
     }
 
