@@ -3,40 +3,50 @@
 //! One task and one socket per caller; recorded speech is encoded once and replayed. Dropping a [`Caller`] is pulling its
 //! plug: the server hears nothing more.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use reqwest::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
-use reqwest::{Response, StatusCode, Url};
+use reqwest::Url;
 use serde_json::Value;
-use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::rtc::{Endpoint, Gone, Identity, RtcConfig, RtcError, SendError};
+use crate::rtc::{Endpoint, Gone, Identity, RtcConfig};
 use crate::runtime::scope::{Scope, TaskCounter};
 use crate::runtime::{clock, lane};
 
+use super::dial::{self, Dial, HTTP_LIMIT};
 use super::ear::Ear;
-use super::phone::{Command, Mouth, Phone, SayTimes, Shared};
+use super::error::CallerError;
+use super::link::{Link, UdpLink};
+use super::meter::{Meter, Visit};
+use super::mouth::{Line, Mouth, Saying};
+use super::outcome::{Cause, Request};
+use super::phone::{Command, Keep, Notes, Phone, Shared};
 use super::recording::{EventNote, Recording};
+use super::turns::{Question, TurnSettings};
 use super::utterance::{self, Utterance};
 
 /// How a caller calls.
 #[derive(Clone, Debug)]
 pub struct CallSettings {
-    /// The server, for instance `http://127.0.0.1:8080`.
+    /// The server, for instance `http://127.0.0.1:8080`; with a path, the whole URL that takes offers.
     pub server: String,
+    pub dial: Dial,
     /// Sent as `Authorization: Bearer`.
     pub token: Option<String>,
     /// The address that the caller's socket is bound to and announced at.
     pub bind: IpAddr,
     /// Ask for the face.
     pub video: bool,
-    /// Decode and keep the sound (25 µs per packet, 5.8 MB per minute).
+    /// Keep the sound (5.8 MB per minute).
     pub keep_sound: bool,
     /// Keep the encoded frames (some 2 MB per minute).
     pub keep_frames: bool,
+    /// Keep the events: [`Caller::event`] finds none otherwise.
+    pub keep_events: bool,
+    /// How turns are told apart and judged.
+    pub turns: TurnSettings,
     /// May be shared by all callers of a process.
     pub identity: Identity,
     /// Counts the caller's task while it lives.
@@ -44,145 +54,90 @@ pub struct CallSettings {
 }
 
 impl CallSettings {
-    /// A caller on this machine with everything on.
+    /// A caller on this machine that keeps everything.
     pub fn new(server: impl Into<String>, identity: Identity) -> Self {
         Self {
             server: server.into(),
+            dial: Dial::Realtime,
             token: None,
             bind: Ipv4Addr::LOCALHOST.into(),
             video: true,
             keep_sound: true,
             keep_frames: true,
+            keep_events: true,
+            turns: TurnSettings::new(clock::now()),
             identity,
             tasks: TaskCounter::default(),
         }
     }
-}
 
-/// Why a call did not come about, or what did not happen in it.
-#[derive(Debug, thiserror::Error)]
-pub enum CallerError {
-    /// The server said no, properly.
-    #[error("the server refused the call: {status}: {body}")]
-    Refused {
-        status: StatusCode,
-        /// Seconds, from `Retry-After`.
-        retry_after: Option<u64>,
-        body: String,
-    },
-    #[error("talking to the server: {0}")]
-    Http(#[from] reqwest::Error),
-    #[error("the server's address or answer is unusable: {0}")]
-    Answer(String),
-    #[error(transparent)]
-    Rtc(#[from] RtcError),
-    #[error("the caller's socket: {0}")]
-    Socket(#[from] std::io::Error),
-    #[error("{what} did not happen within {within:?}")]
-    TooLate { what: String, within: Duration },
-    #[error("the call is over: {0:?}")]
-    Over(Option<Gone>),
-    #[error("the data channel: {0}")]
-    Channel(#[from] SendError),
+    /// A caller on this machine that only measures. Times count from `since`, when the run began.
+    pub fn measuring(server: impl Into<String>, identity: Identity, since: Instant) -> Self {
+        Self {
+            keep_sound: false,
+            keep_frames: false,
+            keep_events: false,
+            turns: TurnSettings::new(since),
+            ..Self::new(server, identity)
+        }
+    }
 }
 
 /// One caller in one call.
 pub struct Caller {
+    dial: Dial,
     http: reqwest::Client,
     /// Where the call is deleted.
     location: Option<Url>,
     token: Option<String>,
-    /// The 201's SDP, for tests that look at it.
+    /// The SDP that was answered, for tests that look at it.
     answer: String,
     commands: mpsc::Sender<Command>,
     shared: Arc<Shared>,
     changed: watch::Receiver<u64>,
     /// Events before this one have been given out by [`Self::event`].
     next_event: usize,
+    /// The last thing that was said or asked.
+    question: Question,
     /// Owns the phone's task: it ends with the caller.
     scope: Scope,
 }
 
-/// An utterance on its way; each moment is known once it has come.
-pub struct Saying {
-    began: oneshot::Receiver<Instant>,
-    speech_ended: oneshot::Receiver<Instant>,
-    finished: oneshot::Receiver<Instant>,
+/// A call that is offered and not answered yet: for those who bring their own link and carry the SDP themselves.
+pub struct Offering<L> {
+    endpoint: Endpoint,
+    link: L,
+    dialled: Instant,
+    settings: CallSettings,
 }
 
-impl Saying {
-    /// When its first packet left. Give each moment's method to one waiter, once.
-    pub async fn began(&mut self) -> Result<Instant, CallerError> {
-        moment(&mut self.began).await
+impl<L: Link> Offering<L> {
+    /// Gives the SDP to be answered.
+    pub fn new(settings: &CallSettings, link: L) -> Result<(Self, String), CallerError> {
+        let config = RtcConfig::new(settings.identity.clone(), vec![link.address()]);
+        let dialled = clock::now();
+        let (endpoint, offer) = Endpoint::offer(&config, settings.video, dialled)?;
+        Ok((Self { endpoint, link, dialled, settings: settings.clone() }, offer))
     }
 
-    /// When the packet with its last audible sample left.
-    pub async fn speech_ended(&mut self) -> Result<Instant, CallerError> {
-        moment(&mut self.speech_ended).await
-    }
-
-    /// When its last packet left.
-    pub async fn finished(&mut self) -> Result<Instant, CallerError> {
-        moment(&mut self.finished).await
-    }
-}
-
-async fn moment(receiver: &mut oneshot::Receiver<Instant>) -> Result<Instant, CallerError> {
-    match clock::timeout(LONGEST_SPEECH, receiver).await {
-        Ok(Ok(at)) => Ok(at),
-        Ok(Err(_)) => Err(CallerError::Over(None)),
-        Err(_) => Err(CallerError::TooLate { what: "the end of an utterance".into(), within: LONGEST_SPEECH }),
-    }
-}
-
-impl Caller {
-    /// Offers a call to `POST {server}/v1/realtime/calls` and takes the answer. Media flows once [`Self::connected`].
-    pub async fn join(http: &reqwest::Client, settings: &CallSettings) -> Result<Self, CallerError> {
-        let socket = UdpSocket::bind((settings.bind, 0)).await?;
-        let address = socket.local_addr()?;
-        // Until the system has said once that there is room, `try_send_to` would find none.
-        let patience = |_| CallerError::TooLate { what: "a writable socket".into(), within: HTTP_LIMIT };
-        clock::timeout(HTTP_LIMIT, socket.writable()).await.map_err(patience)??;
-        let config = RtcConfig::new(settings.identity.clone(), vec![address]);
-        let (mut endpoint, offer) = Endpoint::offer(&config, settings.video, clock::now())?;
-
-        let url = endpoint_url(&settings.server)?;
-        let mut request =
-            http.post(url.clone()).timeout(HTTP_LIMIT).header(CONTENT_TYPE, "application/sdp").body(offer);
-        if let Some(token) = &settings.token {
-            request = request.bearer_auth(token);
-        }
-        let response = request.send().await?;
-        if response.status() != StatusCode::CREATED {
-            return Err(refusal(response).await);
-        }
-        let location = response.headers().get(LOCATION).and_then(|l| l.to_str().ok()).and_then(|l| url.join(l).ok());
-        let answer = response.text().await?;
-        endpoint.accept_answer(clock::now(), &answer)?;
-        Ok(Self::on(http, settings, endpoint, socket, address, location, answer))
-    }
-
-    fn on(
+    /// Takes the answer; media flows once [`Caller::connected`].
+    pub fn accept(
+        mut self,
         http: &reqwest::Client,
-        settings: &CallSettings,
-        endpoint: Endpoint,
-        socket: UdpSocket,
-        address: SocketAddr,
-        location: Option<Url>,
         answer: String,
-    ) -> Self {
+        location: Option<Url>,
+    ) -> Result<Caller, CallerError> {
+        self.endpoint.accept_answer(clock::now(), &answer)?;
+        let Self { endpoint, link, dialled, settings } = self;
         let (commands, obeyed) = lane::waiting(COMMANDS);
-        let (version, changed) = watch::channel(0);
-        let shared = Arc::new(Shared { recording: Mutex::default(), changed: version });
+        let (shared, changed) = Shared::new(Meter::new(settings.turns, dialled, settings.video));
         let phone = Phone {
             endpoint,
-            socket,
-            address,
+            link,
             commands: obeyed,
             shared: shared.clone(),
-            silence: utterance::silence().expect("Opus encodes silence"),
-            keep_sound: settings.keep_sound,
-            keep_frames: settings.keep_frames,
+            silence: utterance::silence().expect("Opus encodes silence").into(),
+            keep: Keep { sound: settings.keep_sound, frames: settings.keep_frames, events: settings.keep_events },
             mouth: Mouth::default(),
             ear: Ear::new(),
             asked_for_keyframe: None,
@@ -190,17 +145,20 @@ impl Caller {
         };
         let mut scope = Scope::new(settings.tasks.clone());
         scope.spawn("caller", phone.run());
-        Self {
-            http: http.clone(),
-            location,
-            token: settings.token.clone(),
-            answer,
-            commands,
-            shared,
-            changed,
-            next_event: 0,
-            scope,
-        }
+        let CallSettings { dial, token, .. } = settings;
+        let http = http.clone();
+        Ok(Caller { dial, http, location, token, answer, commands, shared, changed, next_event: 0, question: 0, scope })
+    }
+}
+
+impl Caller {
+    /// Offers a call to the server and takes the answer. Media flows once [`Self::connected`].
+    pub async fn join(http: &reqwest::Client, settings: &CallSettings) -> Result<Self, CallerError> {
+        let url = settings.dial.url(&settings.server)?;
+        let link = UdpLink::bind(settings.bind).await?;
+        let (offering, offer) = Offering::new(settings, link)?;
+        let answered = settings.dial.offer(http, &url, settings.token.as_deref(), offer).await?;
+        offering.accept(http, answered.sdp, answered.location)
     }
 
     /// The SDP that the server answered with.
@@ -213,27 +171,62 @@ impl Caller {
         self.location.as_ref()
     }
 
-    /// Waits until media flows and events can be sent.
+    /// Waits until media flows, and, where the server speaks events, until they can be sent.
     pub async fn connected(&mut self, within: Duration) -> Result<Instant, CallerError> {
-        self.until("a connection", within, |recording| recording.connected.filter(|_| recording.channel_open.is_some()))
-            .await
+        let needs_channel = self.dial == Dial::Realtime;
+        let up = self.until("a connection", within, |recording| {
+            recording.connected.filter(|_| recording.channel_open.is_some() || !needs_channel)
+        });
+        match up.await {
+            Err(CallerError::TooLate { within, .. }) => Err(CallerError::NotConnected(within)),
+            other => other,
+        }
     }
 
     /// Says an utterance from the next 20 ms tick on, or after those still being said.
-    pub async fn say(&self, utterance: &Utterance) -> Result<Saying, CallerError> {
-        let ((began_tx, began), (speech_tx, speech_ended), (finished_tx, finished)) =
-            (oneshot::channel(), oneshot::channel(), oneshot::channel());
-        let times = SayTimes { began: began_tx, speech_ended: speech_tx, finished: finished_tx };
-        self.command(Command::Say { utterance: utterance.clone(), times }).await?;
-        Ok(Saying { began, speech_ended, finished })
+    pub async fn say(&mut self, utterance: &Utterance) -> Result<Saying, CallerError> {
+        let (line, saying) = Line::new(utterance.clone(), self.question + 1);
+        self.command(Command::Say(line)).await?;
+        self.question += 1;
+        Ok(saying)
     }
 
-    /// Sends one event.
-    pub async fn send(&self, event: &Value) -> Result<(), CallerError> {
+    /// Sends one event. A `response.create` is a question like one that is spoken.
+    pub async fn send(&mut self, event: &Value) -> Result<(), CallerError> {
+        let asks = (event["type"] == "response.create").then_some(self.question + 1);
         let (done, sent) = oneshot::channel();
-        self.command(Command::Send { text: event.to_string(), done }).await?;
+        self.command(Command::Send { text: event.to_string(), asks, done }).await?;
         sent.await.map_err(|_| self.over())??;
+        self.question = asks.unwrap_or(self.question);
         Ok(())
+    }
+
+    /// Waits until the answer to what was said or asked last is audible. After `within` the question counts as not answered.
+    pub async fn hears_answer(&mut self, within: Duration) -> Result<Instant, CallerError> {
+        let question = self.question;
+        let heard = self.wait("an answer", within, |notes| notes.meter.turns.first_sound(question)).await;
+        match heard {
+            Ok(first) => first.map_err(CallerError::Unanswered),
+            Err(CallerError::TooLate { .. }) => Err(self.give_up()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits until that answer is over, and gives what was measured of it; [`Request::failure`] says whether the server
+    /// reported an error instead. After `within` it counts as not answered, or as endless.
+    pub async fn answered(&mut self, within: Duration) -> Result<Request, CallerError> {
+        let question = self.question;
+        let over = self.wait("an answer's end", within, |notes| notes.meter.turns.request(question).cloned());
+        match over.await {
+            Err(CallerError::TooLate { .. }) => Err(self.give_up()),
+            other => other,
+        }
+    }
+
+    fn give_up(&self) -> CallerError {
+        let why = |sounds| if sounds { Cause::Endless } else { Cause::NoAnswer };
+        let cause = self.shared.lock().meter.turns.give_up(clock::now(), why);
+        CallerError::Unanswered(cause.unwrap_or(Cause::NoAnswer))
     }
 
     /// The next event of type `kind` that has not been given out; those before it are passed over for good.
@@ -257,15 +250,24 @@ impl Caller {
         within: Duration,
         found: impl Fn(&Recording) -> Option<T>,
     ) -> Result<T, CallerError> {
+        self.wait(what, within, |notes| found(&notes.recording)).await
+    }
+
+    async fn wait<T>(
+        &mut self,
+        what: &str,
+        within: Duration,
+        found: impl Fn(&Notes) -> Option<T>,
+    ) -> Result<T, CallerError> {
         let search = async {
             loop {
                 self.changed.mark_unchanged();
                 let ended = {
-                    let recording = lock(&self.shared);
-                    if let Some(value) = found(&recording) {
+                    let notes = self.shared.lock();
+                    if let Some(value) = found(&notes) {
                         return Ok(value);
                     }
-                    recording.ended.clone()
+                    notes.recording.ended.clone()
                 };
                 if let Some((_, gone)) = ended {
                     return Err(CallerError::Over(Some(gone)));
@@ -283,20 +285,44 @@ impl Caller {
 
     /// Looks at what has come so far. Be quick: the phone waits.
     pub fn look<T>(&self, at: impl FnOnce(&Recording) -> T) -> T {
-        at(&lock(&self.shared))
+        at(&self.shared.lock().recording)
+    }
+
+    /// Ends the call, by `DELETE` where the server named a place for that, and gives what was measured of it. Whatever the
+    /// server makes of the goodbye, this ends within seconds.
+    pub async fn leave(mut self) -> Visit {
+        let gone = self.look(|recording| recording.ended.clone().map(|(_, gone)| gone));
+        if gone.is_none() {
+            self.shared.lock().meter.ended(clock::now());
+            let deleted = match self.location.take() {
+                Some(location) => dial::hang_up(&self.http, location, self.token.as_deref()).await.is_ok(),
+                None => false,
+            };
+            // A caller that is not waved back at leaves all the same.
+            if deleted || self.command(Command::Close).await.is_ok() {
+                let _ = self.ended(GOODBYE).await;
+            }
+        }
+        self.measured(gone).await
+    }
+
+    /// Pulls the plug, and gives what was measured until then.
+    pub async fn drop_out(self) -> Visit {
+        let gone = self.look(|recording| recording.ended.clone().map(|(_, gone)| gone));
+        self.measured(gone).await
+    }
+
+    async fn measured(mut self, gone: Option<Gone>) -> Visit {
+        self.scope.abort_all().await;
+        let now = clock::now();
+        let empty = Meter::new(TurnSettings::new(now), now, false);
+        std::mem::replace(&mut self.shared.lock().meter, empty).visit(now, gone)
     }
 
     /// Ends the call by `DELETE` and waits for the server's goodbye. Gives what the call left behind.
     pub async fn hang_up(mut self) -> Result<Recording, CallerError> {
         let location = self.location.clone().ok_or_else(|| CallerError::Answer("the 201 named no Location".into()))?;
-        let mut request = self.http.delete(location).timeout(HTTP_LIMIT);
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token);
-        }
-        let response = request.send().await?;
-        if !response.status().is_success() {
-            return Err(refusal(response).await);
-        }
+        dial::hang_up(&self.http, location, self.token.as_deref()).await?;
         self.ended(GOODBYE).await?;
         Ok(self.take().await)
     }
@@ -320,7 +346,7 @@ impl Caller {
 
     async fn take(mut self) -> Recording {
         self.scope.abort_all().await;
-        std::mem::take(&mut *lock(&self.shared))
+        std::mem::take(&mut self.shared.lock().recording)
     }
 
     async fn command(&self, command: Command) -> Result<(), CallerError> {
@@ -335,31 +361,8 @@ impl Caller {
     }
 }
 
-fn lock(shared: &Shared) -> MutexGuard<'_, Recording> {
-    shared.recording.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-fn endpoint_url(server: &str) -> Result<Url, CallerError> {
-    let unusable = |why: String| CallerError::Answer(format!("{server}: {why}"));
-    let base = Url::parse(server).map_err(|e| unusable(e.to_string()))?;
-    base.join("/v1/realtime/calls").map_err(|e| unusable(e.to_string()))
-}
-
-async fn refusal(response: Response) -> CallerError {
-    let status = response.status();
-    let retry_after = response.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
-    // A refusal without a readable body is a refusal all the same.
-    let body = response.text().await.unwrap_or_default();
-    CallerError::Refused { status, retry_after, body }
-}
-
 /// What may be asked of a phone before it answers.
 const COMMANDS: usize = 64;
 
-/// Answering an offer takes milliseconds; a server that needs longer than this is not one.
-const HTTP_LIMIT: Duration = Duration::from_secs(10);
-
 /// From the wish to end a call to the other side's goodbye.
 const GOODBYE: Duration = Duration::from_secs(5);
-
-const LONGEST_SPEECH: Duration = Duration::from_secs(600);

@@ -7,9 +7,11 @@ use std::time::Instant;
 
 use crate::media::opus::Decoder;
 use crate::media::reorder::{Reorder, Step};
-use crate::media::sound::FRAME;
-use crate::media::time::MediaTime;
+use crate::media::sound::{FRAME, rms};
+use crate::media::time::{MediaTime, Samples};
 use crate::rtc::AudioPacket;
+
+use super::answer::Heard;
 
 /// 60 ms of 20 ms packets: what a browser's jitter buffer holds on a good line.
 const PATIENCE: usize = 3;
@@ -49,38 +51,73 @@ pub struct Losses {
 pub struct Ear {
     reorder: Reorder<AudioPacket>,
     decoder: Decoder<24_000>,
+    /// The last packet's sound, where no tape keeps it.
+    last: Vec<f32>,
+    loudest: f32,
 }
 
 impl Ear {
     pub fn new() -> Self {
-        Self { reorder: Reorder::new(PATIENCE), decoder: Decoder::new() }
+        Self { reorder: Reorder::new(PATIENCE), decoder: Decoder::new(), last: vec![], loudest: 0.0 }
     }
 
-    /// Takes a packet, and puts on the `tape` what it settles.
-    pub fn hear(&mut self, packet: AudioPacket, tape: &mut Tape) {
-        tape.first_rtp.get_or_insert(packet.rtp.wrapping_sub(packet.media_time.0 as u32));
+    /// Takes a packet, and gives what it settles, in order, each with its number; the sound goes on the `tape`, if there is
+    /// one. What was lost is filled in only there.
+    pub fn hear(&mut self, packet: AudioPacket, mut tape: Option<&mut Tape>, mut heard: impl FnMut(u64, Heard)) {
+        if let Some(tape) = &mut tape {
+            tape.first_rtp.get_or_insert(packet.rtp.wrapping_sub(packet.media_time.0 as u32));
+        }
         self.reorder.push(packet.seq, packet);
         while let Some(step) = self.reorder.pop() {
-            match step {
-                Step::Packet(packet) => self.play(&packet, tape),
-                Step::Lost => self.fill(tape),
+            match (step, &mut tape) {
+                (Step::Packet(packet), tape) => {
+                    let seq = packet.seq;
+                    heard(seq, self.play(&packet, tape.as_deref_mut()));
+                }
+                (Step::Lost, Some(tape)) => self.fill(tape),
                 // Silence is laid under it when the next packet says how much.
-                Step::Jumped { lost } => tape.losses.lost += lost,
+                (Step::Jumped { lost }, Some(tape)) => tape.losses.lost += lost,
+                (Step::Lost | Step::Jumped { .. }, None) => {}
             }
         }
-        tape.losses.late = self.reorder.late();
+        if let Some(tape) = tape {
+            tape.losses.late = self.reorder.late();
+        }
     }
 
-    fn play(&mut self, packet: &AudioPacket, tape: &mut Tape) {
+    fn play(&mut self, packet: &AudioPacket, tape: Option<&mut Tape>) -> Heard {
         let position: MediaTime = packet.media_time.at_rate();
-        // Fillings are guesses of 20 ms each; the packet knows its place.
-        tape.sound.resize(position.0 as usize, 0.0);
-        tape.packets.push(PacketNote { position, arrival: packet.arrival, bytes: packet.bytes.len() });
-        if self.decoder.decode(&packet.bytes, &mut tape.sound).is_err() {
-            tape.losses.broken += 1;
-            // Concealing cannot fail for a whole frame; should it, the place stays silent.
-            let _ = self.decoder.conceal(FRAME, &mut tape.sound);
-        }
+        let broken = match tape {
+            Some(tape) => {
+                // Fillings are guesses of 20 ms each; the packet knows its place.
+                tape.sound.resize(position.0 as usize, 0.0);
+                tape.packets.push(PacketNote { position, arrival: packet.arrival, bytes: packet.bytes.len() });
+                let from = tape.sound.len();
+                let broken = self.decoder.decode(&packet.bytes, &mut tape.sound).is_err();
+                if broken {
+                    tape.losses.broken += 1;
+                    // Concealing cannot fail for a whole frame; should it, the place stays silent.
+                    let _ = self.decoder.conceal(FRAME, &mut tape.sound);
+                }
+                self.last.clear();
+                self.last.extend_from_slice(&tape.sound[from..]);
+                broken
+            }
+            None => {
+                self.last.clear();
+                self.decoder.decode(&packet.bytes, &mut self.last).is_err()
+            }
+        };
+        let samples = if self.last.is_empty() { FRAME } else { self.last.len() };
+        let length = MediaTime::at_rate(Samples(samples as u64));
+        let audible = !broken && self.is_audible();
+        Heard { arrival: packet.arrival, position: packet.media_time, length, audible }
+    }
+
+    fn is_audible(&mut self) -> bool {
+        let level = rms(&self.last);
+        self.loudest = self.loudest.max(level);
+        level > (self.loudest * AUDIBLE).clamp(LEAST, MOST)
     }
 
     fn fill(&mut self, tape: &mut Tape) {
@@ -92,6 +129,17 @@ impl Ear {
         tape.losses.recovered += u64::from(self.reorder.following().is_some() && restored.is_ok());
     }
 }
+
+/// A packet is audible above this share of the loudest one's level (−34 dB), as in what the caller says: below the ends of
+/// words, above the noise of a voice.
+const AUDIBLE: f32 = 0.02;
+
+/// Whatever the loudest is (and before anything loud has come): the silence of our agent decodes to less than 0.0001, the
+/// comfort noise of others lies around 0.001 (−60 dB).
+const LEAST: f32 = 0.002;
+
+/// A voice lies around 0.05, a frame of it rarely below this; a shout must not make quiet words silence.
+const MOST: f32 = 0.01;
 
 impl Default for Ear {
     fn default() -> Self {
@@ -105,8 +153,6 @@ mod tests {
 
     use super::*;
     use crate::media::opus::Encoder;
-    use crate::media::sound::rms;
-    use crate::media::time::Samples;
 
     fn packets(count: usize) -> Vec<AudioPacket> {
         let mut encoder = Encoder::new();
@@ -131,8 +177,9 @@ mod tests {
         let all = packets(200);
         let mut ear = Ear::new();
         let mut tape = Tape::default();
+        let mut heard = vec![];
         for n in (0..50).chain([52, 51]).chain(53..80).chain(81..100).chain(150..200) {
-            ear.hear(all[n].clone(), &mut tape);
+            ear.hear(all[n].clone(), Some(&mut tape), |seq, packet| heard.push((seq, packet.audible)));
         }
         assert_eq!(tape.first_rtp, Some(7_000));
         assert_eq!(tape.sound.len(), 200 * FRAME);
@@ -143,5 +190,7 @@ mod tests {
         assert!(levels[4] > 0.05, "the lost one was filled in: {levels:?}");
         assert!(rms(&tape.sound[110 * FRAME..140 * FRAME]) < 1e-6, "the hole is silent");
         assert!(rms(&tape.sound[160 * FRAME..]) > 0.15);
+        assert!(heard.iter().map(|(seq, _)| seq - 100).eq((0..50).chain(51..80).chain(81..100).chain(150..200)));
+        assert!(heard.iter().all(|(_, audible)| *audible));
     }
 }

@@ -1,13 +1,10 @@
-//! io: one caller's phone: drives its endpoint on a socket, speaks on the tick, writes down what comes
+//! io: one caller's phone: drives its endpoint on a link, speaks on the tick, writes down and measures what comes
 
-use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::media::time::MediaTime;
@@ -15,69 +12,73 @@ use crate::rtc::{Endpoint, Event, Output, SendError, VideoFrame};
 use crate::runtime::clock;
 
 use super::ear::Ear;
+use super::link::Link;
+use super::meter::Meter;
+use super::mouth::{Edge, Line, Mouth};
 use super::recording::{EventNote, FrameNote, Recording};
-use super::utterance::{PACKET, Packet, Utterance};
+use super::told::Told;
+use super::turns::Question;
+use super::utterance::Packet;
 
 /// What the holder of the phone wants.
 pub(super) enum Command {
-    Say {
-        utterance: Utterance,
-        times: SayTimes,
-    },
+    Say(Line),
     Send {
         text: String,
+        /// The event asks for an answer.
+        asks: Option<Question>,
         done: oneshot::Sender<Result<(), SendError>>,
     },
     /// Say goodbye.
     Close,
 }
 
-/// Where the moments of an utterance are told.
-pub(super) struct SayTimes {
-    pub(super) began: oneshot::Sender<Instant>,
-    pub(super) speech_ended: oneshot::Sender<Instant>,
-    pub(super) finished: oneshot::Sender<Instant>,
+/// What is kept of what comes. With nothing kept, a call of any length takes the memory of its turns.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Keep {
+    pub(super) sound: bool,
+    pub(super) frames: bool,
+    pub(super) events: bool,
 }
 
-/// What the phone and its holder share. `changed` is bumped after every change.
+/// What the phone and its holder share.
 pub(super) struct Shared {
-    pub(super) recording: Mutex<Recording>,
+    notes: Mutex<Notes>,
+    /// Bumped after a change that somebody may wait for: every one where things are kept, else those of the turns, so that
+    /// a packet does not wake its caller's script 65 times a second.
     pub(super) changed: watch::Sender<u64>,
 }
 
-pub(super) struct Phone {
+pub(super) struct Notes {
+    pub(super) recording: Recording,
+    pub(super) meter: Meter,
+}
+
+impl Shared {
+    pub(super) fn new(meter: Meter) -> (Arc<Self>, watch::Receiver<u64>) {
+        let (changed, receiver) = watch::channel(0);
+        (Arc::new(Self { notes: Mutex::new(Notes { recording: Recording::default(), meter }), changed }), receiver)
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+pub(super) struct Phone<L> {
     pub(super) endpoint: Endpoint,
-    pub(super) socket: UdpSocket,
-    pub(super) address: SocketAddr,
+    pub(super) link: L,
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) shared: Arc<Shared>,
-    pub(super) silence: Vec<Packet>,
-    pub(super) keep_sound: bool,
-    pub(super) keep_frames: bool,
+    pub(super) silence: Arc<[Packet]>,
+    pub(super) keep: Keep,
     pub(super) mouth: Mouth,
     pub(super) ear: Ear,
     pub(super) asked_for_keyframe: Option<Instant>,
     pub(super) sees: bool,
 }
 
-/// What is being said, and the tick it is said on.
-#[derive(Default)]
-pub(super) struct Mouth {
-    /// Tick n is due at `start` + n × 20 ms; there are none before the call is up.
-    start: Option<Instant>,
-    tick: u64,
-    lines: VecDeque<Line>,
-}
-
-struct Line {
-    utterance: Utterance,
-    said: usize,
-    began: Option<oneshot::Sender<Instant>>,
-    speech_ended: Option<oneshot::Sender<Instant>>,
-    finished: Option<oneshot::Sender<Instant>>,
-}
-
-impl Phone {
+impl<L: Link> Phone<L> {
     /// Until the call is over or nobody holds the phone any more.
     pub(super) async fn run(mut self) -> io::Result<()> {
         let mut buffer = vec![0; 2048];
@@ -86,20 +87,22 @@ impl Phone {
             if !self.endpoint.is_alive() {
                 return Ok(());
             }
-            let next = self.mouth.due().map_or(wake, |tick| tick.min(wake));
+            let turns = self.shared.lock().meter.turns.deadline();
+            let next = self.mouth.due().into_iter().chain(turns).fold(wake, Instant::min);
             tokio::select! {
                 biased;
                 command = self.commands.recv() => match command {
                     Some(command) => self.obey(command),
                     None => return Ok(()),
                 },
-                ready = self.socket.readable() => {
+                ready = self.link.readable() => {
                     ready?;
                     self.receive(&mut buffer)?;
                 }
                 () = clock::sleep_until(Some(next)) => {
                     let now = clock::now();
                     self.speak(now);
+                    self.measure(|meter| meter.turns.handle_timeout(now));
                     if now >= wake {
                         self.endpoint.handle_timeout(now);
                     }
@@ -110,20 +113,15 @@ impl Phone {
 
     fn obey(&mut self, command: Command) {
         match command {
-            // Too much to say: dropping the times tells whoever waits for them.
-            Command::Say { .. } if self.mouth.lines.len() >= MOST_LINES => {}
-            Command::Say { utterance, times: SayTimes { began, speech_ended, finished } } => {
-                self.mouth.lines.push_back(Line {
-                    utterance,
-                    said: 0,
-                    began: Some(began),
-                    speech_ended: Some(speech_ended),
-                    finished: Some(finished),
-                });
-            }
-            // Whoever asked may have stopped waiting for the answer.
-            Command::Send { text, done } => {
-                let _ = done.send(self.endpoint.send_event(clock::now(), text));
+            Command::Say(line) => self.mouth.say(line),
+            Command::Send { text, asks, done } => {
+                let now = clock::now();
+                let sent = self.endpoint.send_event(now, text);
+                if let (Ok(()), Some(question)) = (&sent, asks) {
+                    self.measure(|meter| meter.turns.asked(now, question));
+                }
+                // Whoever asked may have stopped waiting for the answer.
+                let _ = done.send(sent);
             }
             Command::Close => self.endpoint.close(clock::now()),
         }
@@ -132,15 +130,8 @@ impl Phone {
     fn receive(&mut self, buffer: &mut [u8]) -> io::Result<()> {
         let now = clock::now();
         for _ in 0..BATCH {
-            match self.socket.try_recv_from(buffer) {
-                Ok((length, source)) => {
-                    self.endpoint.handle_datagram(now, source, self.address, &buffer[..length]);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                // An answer to a datagram of ours that reached nobody: the silence will tell.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Ok(()),
-                Err(error) => return Err(error),
-            }
+            let Some((length, source)) = self.link.try_recv(buffer)? else { break };
+            self.endpoint.handle_datagram(now, source, self.link.address(), &buffer[..length]);
         }
         Ok(())
     }
@@ -151,10 +142,32 @@ impl Phone {
             if self.mouth.due().is_none_or(|due| due > now) {
                 return;
             }
-            let media_time = MediaTime::from_ms(20 * self.mouth.tick);
-            let packet = self.mouth.next(&self.silence, now);
+            let media_time = MediaTime::from_ms(20 * self.mouth.tick());
+            let (packet, edges) = self.mouth.next(&self.silence, now);
             self.endpoint.write_audio(now, media_time, packet);
+            for edge in edges.into_iter().flatten() {
+                self.measure(|meter| match edge {
+                    Edge::Onset(question) => meter.turns.speech_began(now, question),
+                    Edge::End => meter.turns.speech_ended(now),
+                });
+            }
         }
+    }
+
+    fn measure(&mut self, note: impl FnOnce(&mut Meter)) {
+        let changed = {
+            let meter = &mut self.shared.lock().meter;
+            let before = meter.turns.changes();
+            note(meter);
+            meter.turns.changes() != before
+        };
+        if changed {
+            self.tell();
+        }
+    }
+
+    fn tell(&self) {
+        self.shared.changed.send_modify(|version| *version += 1);
     }
 
     /// Does what the endpoint wants; gives the time of its next timeout.
@@ -163,46 +176,85 @@ impl Phone {
         let wake = loop {
             match self.endpoint.poll() {
                 Output::Timeout(at) => break at,
-                // What the system has no room for is lost, as on any other link.
-                Output::Transmit { destination, bytes, .. } => drop(self.socket.try_send_to(&bytes, destination)),
-                Output::Event(event) => {
-                    self.note(event);
-                    changed = true;
-                }
+                Output::Transmit { destination, bytes, .. } => self.link.send(destination, &bytes),
+                Output::Event(event) => changed |= self.note(event),
             }
         };
         if changed {
-            self.shared.changed.send_modify(|version| *version += 1);
+            self.tell();
         }
         wake
     }
 
-    fn note(&mut self, event: Event) {
+    /// Writes down what happened. Says whether somebody may wait for it.
+    fn note(&mut self, event: Event) -> bool {
         let now = clock::now();
         let shared = self.shared.clone();
-        let mut recording = shared.recording.lock().expect("no holder of this lock can panic");
-        match event {
+        let Notes { recording, meter } = &mut *shared.lock();
+        let before = meter.turns.changes();
+        let kept = match event {
             Event::Connected => {
                 recording.connected = Some(now);
-                self.mouth.start = Some(now);
+                meter.connected(now);
+                self.mouth.open(now);
+                true
             }
-            Event::Audio(packet) if self.keep_sound => self.ear.hear(packet, &mut recording.tape),
+            Event::Audio(packet) => {
+                meter.stream.arrived(packet.seq);
+                meter.sight.sound(packet.arrival, packet.rtp);
+                let tape = self.keep.sound.then_some(&mut recording.tape);
+                self.ear.hear(packet, tape, |seq, heard| {
+                    meter.stream.played(seq, heard.position, heard.length);
+                    meter.turns.heard(heard);
+                });
+                self.keep.sound
+            }
             Event::Video(frame) => {
                 self.look(now, &frame);
                 let VideoFrame { rtp, arrival, contiguous, keyframe, bytes } = frame;
-                if self.keep_frames {
+                if self.sees {
+                    meter.sight.picture(now, rtp);
+                }
+                if self.keep.frames {
                     recording.frames.push(FrameNote { rtp, arrival, keyframe, contiguous, bytes });
                 }
+                self.keep.frames
             }
-            Event::SenderReport(report) => recording.reports.push(report),
-            Event::ChannelOpen => recording.channel_open = Some(now),
-            Event::ChannelMessage(text) => match serde_json::from_str::<Value>(&text) {
-                Ok(value) => recording.events.push(EventNote { arrival: now, value }),
-                Err(_) => recording.rubbish.push(text),
-            },
-            Event::Closed(gone) => recording.ended = Some((now, gone)),
-            _ => {}
-        }
+            Event::SenderReport(report) => {
+                meter.report(report);
+                if self.keep.sound || self.keep.frames {
+                    recording.reports.push(report);
+                }
+                self.keep.sound || self.keep.frames
+            }
+            Event::ChannelOpen => {
+                recording.channel_open = Some(now);
+                true
+            }
+            Event::ChannelMessage(text) => {
+                if let Some(told) = Told::read(&text) {
+                    meter.turns.told(now, told);
+                }
+                if self.keep.events {
+                    match serde_json::from_str::<Value>(&text) {
+                        Ok(value) => recording.events.push(EventNote { arrival: now, value }),
+                        Err(_) => recording.rubbish.push(text),
+                    }
+                }
+                self.keep.events
+            }
+            Event::Rtt(rtt) => {
+                meter.round_trip(now, rtt);
+                false
+            }
+            Event::Closed(gone) => {
+                recording.ended = Some((now, gone));
+                meter.ended(now);
+                true
+            }
+            Event::KeyframeWanted | Event::ChannelClosed | Event::Estimate { .. } | Event::LossReported { .. } => false,
+        };
+        kept || meter.turns.changes() != before
     }
 
     /// Asks for a keyframe as a browser would: when what came cannot be decoded, twice a second at most.
@@ -215,47 +267,10 @@ impl Phone {
     }
 }
 
-impl Mouth {
-    fn due(&self) -> Option<Instant> {
-        self.start.map(|start| start + PACKET * self.tick as u32)
-    }
-
-    /// The packet of this tick, which is being sent `now`.
-    fn next(&mut self, silence: &[Packet], now: Instant) -> Packet {
-        let tick = self.tick;
-        self.tick += 1;
-        let tell = |whom: &mut Option<oneshot::Sender<Instant>>| {
-            if let Some(whom) = whom.take() {
-                // Nobody may wait for this moment.
-                let _ = whom.send(now);
-            }
-        };
-        while let Some(line) = self.lines.front_mut() {
-            tell(&mut line.began);
-            let packet = line.utterance.packets().get(line.said).cloned();
-            line.said += 1;
-            if line.said >= line.utterance.speech_packets() {
-                tell(&mut line.speech_ended);
-            }
-            if line.said >= line.utterance.packets().len() {
-                tell(&mut line.finished);
-                self.lines.pop_front();
-            }
-            if let Some(packet) = packet {
-                return packet;
-            }
-        }
-        silence[tick as usize % silence.len()].clone()
-    }
-}
-
 /// Datagrams per wake-up.
 const BATCH: usize = 64;
 
 /// A caller that was held up catches up, this much per wake-up.
 const MOST_PACKETS_AT_ONCE: usize = 50;
-
-/// Utterances that may wait behind the one being said.
-const MOST_LINES: usize = 64;
 
 const BETWEEN_REQUESTS: Duration = Duration::from_millis(500);

@@ -2,6 +2,7 @@
 //!
 //! A thousand callers that say the same sentence share its packets: a call then costs no encoder at all.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,8 @@ use crate::media::sound::{FRAME, SILENCE, rms};
 #[derive(Clone, Debug)]
 pub struct Utterance {
     packets: Arc<[Packet]>,
-    speech_packets: usize,
+    /// The packets from the first audible sample to the last.
+    speech: Range<usize>,
 }
 
 /// One Opus packet; shared, since it is sent again and again.
@@ -36,7 +38,7 @@ impl Utterance {
             frame[..chunk.len()].copy_from_slice(chunk);
             packets.push(Packet::from(encoder.encode(&frame)?));
         }
-        Ok(Self { packets: packets.into(), speech_packets: speech_length(pcm) })
+        Ok(Self { packets: packets.into(), speech: speech(pcm) })
     }
 
     /// How long it takes to say, with the silence at its end.
@@ -46,16 +48,20 @@ impl Utterance {
 
     /// How long until its last audible sample.
     pub fn speech_length(&self) -> Duration {
-        PACKET * self.speech_packets as u32
+        PACKET * self.speech.end as u32
+    }
+
+    /// How long until its first audible sample.
+    pub fn onset(&self) -> Duration {
+        PACKET * self.speech.start as u32
     }
 
     pub(super) fn packets(&self) -> &[Packet] {
         &self.packets
     }
 
-    /// How many packets until the last audible sample has left.
-    pub(super) fn speech_packets(&self) -> usize {
-        self.speech_packets
+    pub(super) fn speech(&self) -> Range<usize> {
+        self.speech.clone()
     }
 }
 
@@ -79,26 +85,31 @@ const SETTLED: usize = 20;
 /// the ends of words.
 const AUDIBLE: f32 = 0.02;
 
-/// How many frames up to the last audible one.
-fn speech_length(pcm: &[f32]) -> usize {
+/// The frames from the first audible one to the last.
+fn speech(pcm: &[f32]) -> Range<usize> {
     let levels: Vec<f32> = pcm.chunks(FRAME).map(rms).collect();
     let loudest = levels.iter().copied().fold(0.0, f32::max);
-    levels.iter().rposition(|&level| level > loudest * AUDIBLE).map_or(0, |last| last + 1)
+    let audible = |&level: &f32| level > loudest * AUDIBLE;
+    let first = levels.iter().position(audible).unwrap_or(0);
+    first..levels.iter().rposition(audible).map_or(first, |last| last + 1)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The end of speech is that of the last loud frame, whatever silence the recording trails.
+    /// Speech lasts from the first loud frame to the last, whatever silence the recording has at either end.
     #[test]
-    fn speech_ends_before_its_silence() {
-        let mut pcm: Vec<f32> = (0..16_000).map(|n| 0.3 * (n as f32 * 0.1).sin()).collect();
+    fn speech_lies_between_its_silences() {
+        let mut pcm: Vec<f32> = vec![0.0; 4_800];
+        pcm.extend((0..16_000).map(|n| 0.3 * (n as f32 * 0.1).sin()));
         pcm.extend((0..8_000).map(|n| 0.001 * (n as f32 * 0.3).sin()));
         let utterance = Utterance::encode(&pcm, 16_000).unwrap();
-        assert_eq!(utterance.length(), Duration::from_millis(1500));
+        assert_eq!(utterance.length(), Duration::from_millis(1800));
         let speech = utterance.speech_length();
-        assert!((980..=1040).contains(&speech.as_millis()), "{speech:?}");
+        assert!((1_280..=1_340).contains(&speech.as_millis()), "{speech:?}");
+        let onset = utterance.onset();
+        assert!((280..=300).contains(&onset.as_millis()), "{onset:?}");
     }
 
     #[test]
