@@ -9,8 +9,9 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::caller::{Caller, CallerError};
+use super::caller::Caller;
 use super::crowd::Stage;
+use super::error::CallerError;
 use super::figure::Figure;
 use super::outcome::{Cause, Outcome, Request};
 use super::plan::{Plan, Then, Turn};
@@ -107,7 +108,7 @@ impl Person {
         let mut caller = Caller::join(&stage.http, &stage.call).await.map_err(|error| not_admitted(&error))?;
         match caller.connected(stage.scenario.patience.connect).await {
             Ok(_) => Ok(caller),
-            Err(CallerError::TooLate { .. } | CallerError::Over(_)) => Err(Cause::NotConnected),
+            Err(CallerError::NotConnected(_) | CallerError::Over(_)) => Err(Cause::NotConnected),
             Err(error) => Err(broken(&error)),
         }
     }
@@ -256,7 +257,7 @@ impl Person {
 }
 
 /// Says it; gives when its last audible sample left.
-async fn say(caller: &Caller, spoken: &Spoken) -> Result<Instant, Cause> {
+async fn say(caller: &mut Caller, spoken: &Spoken) -> Result<Instant, Cause> {
     let mut saying = caller.say(&spoken.utterance).await.map_err(|error| broken(&error))?;
     let limit = spoken.utterance.length() + TONGUE_TIED;
     match clock::timeout(limit, saying.speech_ended()).await {
