@@ -19,7 +19,7 @@ use visavis::app::{House, OpenError, loopback};
 use visavis::config::{Config, Flag, Loaded, Sources};
 use visavis::engine::serve::access::Token;
 use visavis::metrics::Metrics;
-use visavis::runtime::clock;
+use visavis::runtime::{clock, lag};
 
 use crate::cli::{self, Command};
 use crate::{SOFTWARE, UNAVAILABLE, USAGE};
@@ -122,20 +122,22 @@ async fn serve(config: Config) -> Outcome {
 async fn engine(kind: Kind, at: SocketAddr, config: Config) -> Outcome {
     let listener = listen(at).await?;
     let unavailable = because(UNAVAILABLE);
+    let metrics = Metrics::new();
     let sound = match kind {
         Kind::Stt | Kind::Tts if !config.engines.scripted => {
-            Some(Sound::open(&config.engines.models).map_err(|error| unavailable(error.into()))?)
+            Some(Sound::open(&config.engines.models, &metrics).map_err(|error| unavailable(error.into()))?)
         }
         _ => None,
     };
     let token = config.engines.token.as_ref().map(|token| Token::new(token.expose()));
     let rooms = config.server.max_sessions;
-    let ground = Ground { config, metrics: Metrics::new(), sound };
+    let ground = Ground { config, metrics: metrics.clone(), sound };
     let router = door_alone(kind, ground, token).await.map_err(|error| unavailable(error.into()))?;
     println!("Room for {rooms} calls at a time");
     println!("Ready: the {} engine on {at}", kind.name());
     let (stop, impatient) = signals()?;
     tokio::select! {
+        _never = lag::measure(metrics) => Ok(()),
         ended = loopback::serve(listener, router, stop.clone()) => ended.map_err(|error| because(SOFTWARE)(error.into())),
         // Callers keep their connections for as long as a call lasts.
         () = async { stop.cancelled().await; clock::sleep(GRACE).await } => Ok(()),

@@ -162,8 +162,8 @@ pub struct Include {
 /// What was heard. Times are microphone media time since the start of the call.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Heard {
-    /// The VAD heard ~90 ms of speech; it began at `at`.
-    SpeechStarted { user: UserTurn, at: Samples<16_000> },
+    /// The VAD heard ~90 ms of speech; it began at `at`, and arrived here at `onset` on the clock of this process.
+    SpeechStarted { user: UserTurn, at: Samples<16_000>, onset: Instant },
     /// The words so far; the first `stable` of them will not change.
     Partial { text: String, stable: usize },
     /// The user has been silent for a moment (~100 ms), since `at`.
@@ -342,6 +342,8 @@ pub struct Played {
     pub ready: Option<Instant>,
     /// When its first frame left.
     pub first_sound: Option<Instant>,
+    /// When it last fell silent because the floor had turned away: its fading frame left.
+    pub faded: Option<Instant>,
     pub ended: Option<Ended>,
 }
 

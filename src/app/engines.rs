@@ -36,9 +36,9 @@ pub struct Sound {
 
 impl Sound {
     /// Opens both out of the models folder; 50 ms.
-    pub fn open(models: &Path) -> Result<Self, OnnxError> {
+    pub fn open(models: &Path, metrics: &Metrics) -> Result<Self, OnnxError> {
         let onnx = Onnx::open(None, models)?;
-        let vad = VadWorker::start(&onnx, &models.join(VAD_MODEL))?;
+        let vad = VadWorker::start(&onnx, &models.join(VAD_MODEL), metrics)?;
         Ok(Self { onnx, vad })
     }
 }
@@ -86,7 +86,7 @@ pub async fn door(kind: Kind, ground: Ground, token: Option<Token>) -> Result<Ro
     let router = match kind {
         Kind::Stt => stt(ground).await.map(|engine| serve::stt::router(engine, token)),
         Kind::Tts => tts(ground).await.map(|engine| serve::tts::router(engine, token)),
-        Kind::Llm => llm(ground.config).await.map(|engine| serve::chat::router(engine, token)),
+        Kind::Llm => llm(ground).await.map(|engine| serve::chat::router(engine, token)),
     };
     router.map_err(|reason| EngineError { kind, reason })
 }
@@ -108,28 +108,29 @@ async fn stt(ground: Ground) -> Result<SttEngine, String> {
 }
 
 async fn tts(ground: Ground) -> Result<TtsEngine, String> {
-    let Ground { config, sound, .. } = ground;
+    let Ground { config, metrics, sound } = ground;
     let seats = TTS_SEATS_PER_CALL * config.server.max_sessions;
     if config.engines.scripted {
         let script = Script {
             first_sound_after: config.scripted.first_sound,
             times_real_time: config.scripted.tts_speed as f32,
         };
-        return Ok(TtsEngine::new(script, seats));
+        return Ok(TtsEngine::new(script, seats).counted(&metrics));
     }
-    piper(&config.engines.models, sound.ok_or(NO_SOUND)?, seats).await
+    piper(&config.engines.models, sound.ok_or(NO_SOUND)?, seats, &metrics).await
 }
 
-async fn llm(config: Config) -> Result<LlmEngine, String> {
+async fn llm(ground: Ground) -> Result<LlmEngine, String> {
+    let Ground { config, metrics, .. } = ground;
     let seats = config.server.max_sessions;
     if config.engines.scripted {
         let Scripted { replies, first_token, words_per_second, .. } = config.scripted;
         let replies = Replies::InTurn(replies);
         // A caller that interrupts asks anew before its last answer has gone.
         let script = ScriptedLlm { replies, first_word: first_token, words_per_second, seats: 2 * seats };
-        return Ok(script.engine());
+        return Ok(script.engine(&metrics));
     }
-    smollm(&config.engines.models, seats).await
+    smollm(&config.engines.models, seats, metrics).await
 }
 
 #[cfg(feature = "embedded-speech")]
@@ -147,27 +148,27 @@ async fn whisper(_: &Path, _: Sound, _: usize, _: Metrics) -> Result<SttEngine, 
 }
 
 #[cfg(feature = "embedded-speech")]
-async fn piper(models: &Path, sound: Sound, seats: usize) -> Result<TtsEngine, String> {
+async fn piper(models: &Path, sound: Sound, seats: usize, metrics: &Metrics) -> Result<TtsEngine, String> {
     use crate::engine::tts::piper::{PIPER_FOLDER, Piper, PiperOptions};
     let folder = models.join(PIPER_FOLDER);
     let load = move || Piper::load(&sound.onnx, &folder, PiperOptions::default());
-    TtsEngine::load(load, seats).await.map_err(|error| error.to_string())
+    TtsEngine::load(load, seats, metrics).await.map_err(|error| error.to_string())
 }
 
 #[cfg(not(feature = "embedded-speech"))]
-async fn piper(_: &Path, _: Sound, _: usize) -> Result<TtsEngine, String> {
+async fn piper(_: &Path, _: Sound, _: usize, _: &Metrics) -> Result<TtsEngine, String> {
     Err("this program was built without speech models (feature embedded-speech): give [tts] a url".to_owned())
 }
 
 #[cfg(feature = "embedded-llm")]
-async fn smollm(models: &Path, conversations: usize) -> Result<LlmEngine, String> {
+async fn smollm(models: &Path, conversations: usize, metrics: Metrics) -> Result<LlmEngine, String> {
     use crate::engine::llm::smollm::{FILE, SmolLmSettings, start};
     let settings = SmolLmSettings::new(models.join(FILE), conversations);
-    off_thread("load llm", || start(settings)).await?.map_err(|error| error.to_string())
+    off_thread("load llm", move || start(settings, &metrics)).await?.map_err(|error| error.to_string())
 }
 
 #[cfg(not(feature = "embedded-llm"))]
-async fn smollm(_: &Path, _: usize) -> Result<LlmEngine, String> {
+async fn smollm(_: &Path, _: usize, _: Metrics) -> Result<LlmEngine, String> {
     Err("this program was built without a language model (feature embedded-llm): give [llm] a url".to_owned())
 }
 

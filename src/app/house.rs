@@ -19,9 +19,9 @@ use crate::agent::session::calls::Calls;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::onnx::OnnxError;
-use crate::runtime::clock;
 use crate::runtime::pool::Pool;
 use crate::runtime::scope::{Ended, Scope, TaskCounter};
+use crate::runtime::{clock, lag};
 
 /// A server that is open. Dropping it stops everything at once.
 pub struct House {
@@ -69,10 +69,10 @@ impl House {
     /// Builds everything, answers on `listener` at once (refusing calls), loads and warms the engines, and opens the desk.
     pub async fn open(config: Config, listener: TcpListener) -> Result<Self, OpenError> {
         let metrics = Metrics::new();
-        let tasks = TaskCounter::default();
+        let tasks = TaskCounter::shown_in(&metrics);
         let mut scope = Scope::new(TaskCounter::default());
 
-        let sound = sound(&config).await?;
+        let sound = sound(&config, &metrics).await?;
         let at = config.rtc.listen;
         let port = Port::bind(at, config.rtc.public_ip, metrics.clone())
             .await
@@ -92,6 +92,8 @@ impl House {
 
         let http = listener.local_addr().map_err(OpenError::Loopback)?;
         let desk = Desk::new(config.server.max_sessions);
+        metrics.most_sessions(config.server.max_sessions);
+        scope.spawn("the measure of lag", lag::measure(metrics.clone()));
         let brain = config.llm.brain();
         let front = Arc::new(calls.clone());
         let routes = router(&config.server, &config.voices, &brain, desk.clone(), front, metrics.clone());
@@ -134,11 +136,11 @@ impl House {
 }
 
 /// Checks the model files, and opens what all that hear share.
-async fn sound(config: &Config) -> Result<Sound, OpenError> {
-    let config = config.clone();
+async fn sound(config: &Config, metrics: &Metrics) -> Result<Sound, OpenError> {
+    let (config, metrics) = (config.clone(), metrics.clone());
     let opened = off_thread("check models", move || {
         Catalogue::shipped().check(&config)?;
-        Ok(Sound::open(&config.engines.models)?)
+        Ok(Sound::open(&config.engines.models, &metrics)?)
     });
     opened.await.map_err(OpenError::Bug)?
 }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Instant;
 
+use crate::metrics::QueueMeter;
 use crate::runtime::thread;
 
 /// A handle to the thread. Clones share it; it ends when the last one goes.
@@ -14,6 +15,7 @@ struct Shared<J> {
     queue: Mutex<Queue<J>>,
     arrived: Condvar,
     capacity: usize,
+    meter: QueueMeter,
 }
 
 struct Queue<J> {
@@ -25,6 +27,7 @@ struct Queue<J> {
 struct Waiting<J> {
     deadline: Instant,
     arrival: u64,
+    since: Instant,
     job: J,
 }
 
@@ -35,12 +38,18 @@ pub struct Busy;
 
 impl<J: Send + 'static> Worker<J> {
     /// Starts the thread; `body` gets the source of work and returns when it runs dry for ever.
-    /// `capacity`: pieces of work that may wait; one more is refused at once.
-    pub fn start(name: &str, capacity: usize, body: impl FnOnce(Source<J>) + Send + 'static) -> Self {
+    /// `capacity`: pieces of work that may wait; one more is refused at once. `meter`: where their waits are counted.
+    pub fn start(
+        name: &str,
+        capacity: usize,
+        meter: QueueMeter,
+        body: impl FnOnce(Source<J>) + Send + 'static,
+    ) -> Self {
         let shared = Arc::new(Shared {
             queue: Mutex::new(Queue { waiting: Vec::with_capacity(capacity), arrivals: 0, closed: false }),
             arrived: Condvar::new(),
             capacity,
+            meter,
         });
         let source = Source(shared.clone());
         thread::spawn(name, thread::MODEL_NICENESS, move || body(source));
@@ -87,8 +96,9 @@ impl<J> Source<J> {
     pub fn next(&mut self) -> Option<J> {
         let mut queue = self.0.queue.lock().expect("no holder of this lock can panic");
         loop {
-            if let Some(job) = queue.pop() {
-                return Some(job);
+            if let Some(waiting) = queue.pop() {
+                drop(queue);
+                return Some(self.take(waiting));
             }
             if queue.closed {
                 return None;
@@ -99,7 +109,13 @@ impl<J> Source<J> {
 
     /// The most urgent piece of work, if one waits.
     pub fn try_next(&mut self) -> Option<J> {
-        self.0.queue.lock().expect("no holder of this lock can panic").pop()
+        let waiting = self.0.queue.lock().expect("no holder of this lock can panic").pop()?;
+        Some(self.take(waiting))
+    }
+
+    fn take(&self, waiting: Waiting<J>) -> J {
+        self.0.meter.waited(waiting.since.elapsed());
+        waiting.job
     }
 
     /// Puts back a job that has more to do: it has been admitted already, so it is never refused.
@@ -122,18 +138,19 @@ impl<J> Queue<J> {
     fn push(&mut self, deadline: Instant, job: J) {
         self.arrivals += 1;
         let arrival = self.arrivals;
-        self.waiting.push(Waiting { deadline, arrival, job });
+        self.waiting.push(Waiting { deadline, arrival, since: Instant::now(), job });
     }
 
-    fn pop(&mut self) -> Option<J> {
+    fn pop(&mut self) -> Option<Waiting<J>> {
         let (at, _) = self.waiting.iter().enumerate().min_by_key(|(_, w)| (w.deadline, w.arrival))?;
-        Some(self.waiting.swap_remove(at).job)
+        Some(self.waiting.swap_remove(at))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::{Metrics, QueuedStage};
     use std::sync::mpsc;
     use std::time::Duration;
 
@@ -142,7 +159,8 @@ mod tests {
     fn deadlines_decide_and_full_refuses() {
         let (open, gate) = mpsc::channel::<()>();
         let (tell, told) = mpsc::channel();
-        let worker = Worker::start("test", 3, move |mut source| {
+        let metrics = Metrics::new();
+        let worker = Worker::start("test", 3, metrics.queue(QueuedStage::Stt), move |mut source| {
             while let Some(job) = source.next() {
                 if job == "first" {
                     gate.recv().unwrap();
@@ -162,5 +180,6 @@ mod tests {
         open.send(()).unwrap();
         drop(worker);
         assert_eq!(told.iter().collect::<Vec<_>>(), ["first", "soon", "soon too", "late"]);
+        assert!(metrics.render().contains("visavis_engine_queue_wait_seconds_count{stage=\"stt\"} 4"));
     }
 }

@@ -15,6 +15,7 @@ use ort::value::Tensor;
 use tokio::sync::oneshot;
 
 use super::environment::{Onnx, OnnxError};
+use crate::metrics::{BatchMeter, BatchedStage, Guard, Metrics, Object, QueueMeter, QueuedStage};
 use crate::runtime::thread;
 
 /// Samples at 16 kHz of one chunk: 32 ms.
@@ -28,12 +29,14 @@ pub const VAD_MODEL: &str = "silero_vad_16k_op15.onnx";
 pub struct VadWorker {
     jobs: SyncSender<Job>,
     seats: Arc<AtomicUsize>,
+    metrics: Metrics,
 }
 
 /// One call's place: its chunks in order.
 pub struct VadSeat {
     worker: VadWorker,
     memory: Memory,
+    _counted: Guard,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -54,26 +57,28 @@ struct Memory {
 struct Job {
     memory: Memory,
     chunk: [f32; CHUNK],
+    since: Instant,
     answer: oneshot::Sender<(f32, Memory)>,
 }
 
 impl VadWorker {
     /// Opens the model at `path`, runs it once so that the first call finds it warm, and starts the thread.
-    pub fn start(onnx: &Onnx, path: &Path) -> Result<Self, OnnxError> {
+    pub fn start(onnx: &Onnx, path: &Path, metrics: &Metrics) -> Result<Self, OnnxError> {
         let mut session = onnx.session(path)?;
         run(&mut session, &[(Memory::new(), [0.0; CHUNK])])?;
         let (jobs, waiting) = sync_channel(CAPACITY);
         let seats = Arc::new(AtomicUsize::new(0));
         let present = seats.clone();
         // Sound class: an onset heard late is an interruption answered late. Not niced.
-        thread::spawn("vad", 0, move || serve(session, &waiting, &present));
-        Ok(Self { jobs, seats })
+        let meters = Meters { batches: metrics.batches(BatchedStage::Vad), waits: metrics.queue(QueuedStage::Vad) };
+        thread::spawn("vad", 0, move || serve(session, &waiting, &present, &meters));
+        Ok(Self { jobs, seats, metrics: metrics.clone() })
     }
 
     /// A place for one more call.
     pub fn seat(&self) -> VadSeat {
         self.seats.fetch_add(1, Ordering::Relaxed);
-        VadSeat { worker: self.clone(), memory: Memory::new() }
+        VadSeat { worker: self.clone(), memory: Memory::new(), _counted: self.metrics.live(Object::VadSeat) }
     }
 }
 
@@ -98,7 +103,7 @@ impl VadSeat {
 
     fn submit(&self, chunk: &[f32; CHUNK]) -> Result<oneshot::Receiver<(f32, Memory)>, VadError> {
         let (answer, answered) = oneshot::channel();
-        let job = Job { memory: self.memory.clone(), chunk: *chunk, answer };
+        let job = Job { memory: self.memory.clone(), chunk: *chunk, since: Instant::now(), answer };
         match self.worker.jobs.try_send(job) {
             Ok(()) => Ok(answered),
             Err(TrySendError::Full(_)) => Err(VadError::Busy),
@@ -125,12 +130,19 @@ impl Memory {
     }
 }
 
+struct Meters {
+    batches: BatchMeter,
+    waits: QueueMeter,
+}
+
 /// The thread: gathers a batch, runs it, answers.
-fn serve(mut session: Session, waiting: &Receiver<Job>, seats: &AtomicUsize) {
+fn serve(mut session: Session, waiting: &Receiver<Job>, seats: &AtomicUsize, meters: &Meters) {
     let mut batch: Vec<Job> = Vec::with_capacity(MAX_BATCH);
     while let Ok(first) = waiting.recv() {
         batch.push(first);
         gather(&mut batch, waiting, seats);
+        meters.batches.ran(batch.len());
+        batch.iter().for_each(|job| meters.waits.waited(job.since.elapsed()));
         let inputs: Vec<_> = batch.iter().map(|job| (job.memory.clone(), job.chunk)).collect();
         match run(&mut session, &inputs) {
             Ok(answers) => {
@@ -222,7 +234,7 @@ pub(super) mod tests {
 
     fn worker() -> VadWorker {
         let onnx = Onnx::open(None, &models()).unwrap();
-        VadWorker::start(&onnx, &models().join(VAD_MODEL)).unwrap()
+        VadWorker::start(&onnx, &models().join(VAD_MODEL), &Metrics::new()).unwrap()
     }
 
     fn chunks(name: &str) -> Vec<[f32; CHUNK]> {

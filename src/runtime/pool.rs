@@ -66,8 +66,10 @@ impl Pool {
     ) -> Result<T, PoolError> {
         let (done, result) = oneshot::channel();
         let metrics = self.0.metrics.clone();
+        let queued = Instant::now();
         let job = Box::new(move || {
             let began = Instant::now();
+            metrics.pool_wait(class, began - queued);
             if let Ok(value) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job)) {
                 metrics.pool_load(class, began.elapsed().as_secs_f64() / allowed.as_secs_f64().max(1e-9));
                 // Nobody waits any more: the value goes with it.

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::metrics::{Guard, Metrics, Object};
+
 /// Owns tasks. Not cloneable: whoever holds it decides how long they live.
 pub struct Scope {
     tasks: JoinSet<(&'static str, Result<(), TaskError>)>,
@@ -34,24 +36,35 @@ pub struct Ended {
 
 /// How many tasks of all scopes sharing this counter are alive: what a leak test looks at.
 #[derive(Clone, Debug, Default)]
-pub struct TaskCounter(Arc<AtomicUsize>);
+pub struct TaskCounter {
+    alive: Arc<AtomicUsize>,
+    shown: Option<Metrics>,
+}
 
 impl TaskCounter {
+    /// One whose count is shown among the metrics.
+    pub fn shown_in(metrics: &Metrics) -> Self {
+        Self { alive: Arc::default(), shown: Some(metrics.clone()) }
+    }
+
     pub fn alive(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        self.alive.load(Ordering::Relaxed)
     }
 
     fn enter(&self) -> TaskGuard {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        TaskGuard(self.0.clone())
+        self.alive.fetch_add(1, Ordering::Relaxed);
+        TaskGuard { alive: self.alive.clone(), _shown: self.shown.as_ref().map(|metrics| metrics.live(Object::Task)) }
     }
 }
 
-struct TaskGuard(Arc<AtomicUsize>);
+struct TaskGuard {
+    alive: Arc<AtomicUsize>,
+    _shown: Option<Guard>,
+}
 
 impl Drop for TaskGuard {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.alive.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -40,7 +40,8 @@ async fn serve(router: Router) -> Served {
 
 fn scripted(replies: &[&str], seats: usize) -> LlmEngine {
     let replies = Replies::InTurn(replies.iter().map(|r| r.to_string()).collect());
-    ScriptedLlm { replies, first_word: Duration::from_millis(5), words_per_second: 1000.0, seats }.engine()
+    ScriptedLlm { replies, first_word: Duration::from_millis(5), words_per_second: 1000.0, seats }
+        .engine(&Metrics::new())
 }
 
 fn client(base: &str, change: impl FnOnce(&mut LlmSettings)) -> LlmClient {
@@ -156,7 +157,7 @@ async fn the_door_wants_its_token() {
 #[tokio::test]
 async fn a_full_door_says_so() {
     let slow = ScriptedLlm { replies: Replies::Echo, first_word: Duration::ZERO, words_per_second: 1.0, seats: 1 };
-    let served = serve(chat::router(slow.engine(), None)).await;
+    let served = serve(chat::router(slow.engine(&Metrics::new()), None)).await;
     let client = client(&served.base, |_| {});
     let mut first = client.stream(ask("hi"), 0.3, 50);
     assert!(matches!(first.next().await, Some(Ok(Token::Text(_)))));
@@ -337,7 +338,8 @@ mod embedded {
 
     fn engine(conversations: usize) -> LlmEngine {
         let path = models::folder().join(smollm::FILE);
-        smollm::start(SmolLmSettings::new(path, conversations)).unwrap_or_else(|error| panic!("{error}"))
+        smollm::start(SmolLmSettings::new(path, conversations), &Metrics::new())
+            .unwrap_or_else(|error| panic!("{error}"))
     }
 
     fn turn(speaker: Speaker, text: &str) -> ChatTurn {
@@ -532,7 +534,10 @@ mod embedded {
     /// A model that is not there is named, with what to do.
     #[test]
     fn a_missing_model_is_named() {
-        let error = smollm::start(SmolLmSettings::new("/nonexistent/model.gguf", 1)).err().unwrap().to_string();
+        let error = smollm::start(SmolLmSettings::new("/nonexistent/model.gguf", 1), &Metrics::new())
+            .err()
+            .unwrap()
+            .to_string();
         assert!(error.contains("/nonexistent/model.gguf") && error.contains("[llm]"), "{error}");
     }
 }

@@ -12,6 +12,7 @@ mod house;
 mod kit;
 mod llm;
 mod measure;
+mod metrics;
 mod own_voice;
 mod page;
 mod protocol;

@@ -147,7 +147,7 @@ impl Conversation {
                 self.spoken = (ms, None);
                 self.note(ms, "hearing", "speech started".into());
                 self.tell(None, Fact::SpeechStarted { user, at });
-                self.heard(ms, Heard::SpeechStarted { user, at });
+                self.heard(ms, Heard::SpeechStarted { user, at, onset: self.now(ms) });
             }
             endpoint::Fact::Paused { at } => {
                 self.note(ms, "hearing", "speech paused".into());
@@ -334,7 +334,7 @@ impl Conversation {
             turn::Output::Done { turn, outcome, usage } => self.tell(Some(turn), Fact::ReplyDone { outcome, usage }),
             turn::Output::Refuse(asked) => self.tell(None, Fact::ReplyRefused { asked }),
             turn::Output::FirstSound { played } => self.note(ms, "stage", format!("first sound of {}", played.turn.0)),
-            turn::Output::Interrupt(kind) => self.note(ms, "dialogue", kind.into()),
+            turn::Output::Interrupt(kind) => self.note(ms, "dialogue", kind.label().to_owned()),
         }
     }
 

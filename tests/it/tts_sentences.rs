@@ -7,6 +7,7 @@ use visavis::engine::stt::whisper::{WHISPER_FOLDER, Whisper};
 use visavis::engine::tts::TtsEngine;
 use visavis::engine::tts::piper::{Piper, PiperOptions};
 use visavis::media::resample::convert;
+use visavis::metrics::Metrics;
 use visavis::onnx::Onnx;
 use visavis::wire::moshi::{TtsIn, TtsOut};
 
@@ -19,7 +20,7 @@ pub async fn piper(capacity: usize) -> TtsEngine {
         let onnx = Onnx::open(None, &models()).expect("ONNX Runtime lies in the models folder");
         Piper::load(&onnx, &models().join("piper-en_US-joe-medium"), PiperOptions { deterministic: true })
     };
-    TtsEngine::load(load, capacity).await.expect("script/models has fetched the voice")
+    TtsEngine::load(load, capacity, &Metrics::new()).await.expect("script/models has fetched the voice")
 }
 
 /// Every word sent comes back once, in order, with times that rise and lie within the sound; and the phones, too.

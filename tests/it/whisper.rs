@@ -73,7 +73,7 @@ fn work_follows_the_wish() {
 /// An engine as `visavis engine stt` runs it.
 pub async fn serve() -> (Served, SttClient) {
     let onnx = Onnx::open(None, &models()).unwrap();
-    let vad = VadWorker::start(&onnx, &models().join(VAD_MODEL)).unwrap();
+    let vad = VadWorker::start(&onnx, &models().join(VAD_MODEL), &Metrics::new()).unwrap();
     let engine = SttEngine::start(whisper(), Ear::Silero(vad), 1, Metrics::new());
     let served = Served::start(router(engine, None)).await;
     let settings = SttSettings {

@@ -11,7 +11,7 @@ use crate::face::asset::Face;
 use crate::face::portrait::Portrait;
 use crate::face::script::Script;
 use crate::media::picture::I420;
-use crate::metrics::Metrics;
+use crate::metrics::{Codec, Metrics};
 use crate::runtime::clock;
 use crate::runtime::lane::{Shed, Shedder};
 use crate::runtime::pool::{Class, Pool, PoolError};
@@ -71,7 +71,7 @@ async fn draw(mut easel: Box<Easel>, cue: Cue, studio: &Studio) -> Result<(Box<E
     let job = move || {
         let began = clock::now();
         let picture = easel.draw(&cue);
-        metrics.encoded("face", clock::now() - began, period);
+        metrics.encoded(Codec::Face, clock::now() - began, period);
         (easel, picture)
     };
     studio.pool.run(Class::Picture, period, job).await

@@ -307,7 +307,7 @@ mod tests {
     fn played(turn: u64, text: &str, ended: Option<Ended>) -> Played {
         let words = words(text);
         let played = words.last().map_or(MediaTime::ZERO, |w| w.stop);
-        Played { turn: TurnId(turn), words, played, ready: None, first_sound: None, ended }
+        Played { turn: TurnId(turn), words, played, ready: None, first_sound: None, faded: None, ended }
     }
 
     fn shown(messages: &[Message]) -> String {

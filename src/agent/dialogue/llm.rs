@@ -16,7 +16,7 @@ use tokio::sync::OnceCell;
 
 use super::history::Message;
 use crate::agent::flow::{Fault, Role, Usage};
-use crate::metrics::{Metrics, Stage};
+use crate::metrics::{Guard, Metrics, Object, Stage};
 use crate::runtime::clock;
 use crate::wire::chat::{ChatMessage, ChatRequest, Chunk, ModelList, StreamOptions, error_message};
 
@@ -145,12 +145,16 @@ impl LlmClient {
 
     /// Asks for an answer of at most `max_tokens` tokens. Nothing is sent before the stream is first polled.
     pub fn stream(&self, messages: Vec<Message>, temperature: f32, max_tokens: u32) -> Reply {
+        self.ask(messages, temperature, max_tokens, Purpose::Answer)
+    }
+
+    fn ask(&self, messages: Vec<Message>, temperature: f32, max_tokens: u32, purpose: Purpose) -> Reply {
         let client = self.clone();
         let answer = async move {
             let asked = clock::now();
             let opened = client.open(messages, temperature, max_tokens, asked).await;
             match opened {
-                Ok(response) => client.read(response, asked).boxed(),
+                Ok(response) => client.read(response, asked, purpose).boxed(),
                 Err(error) => stream::iter([Err(error)]).boxed(),
             }
         };
@@ -169,7 +173,7 @@ impl LlmClient {
 
     /// Lets the server read `messages` ahead of the conversation that will begin with them (and opens a connection).
     pub async fn warm(&self, messages: Vec<Message>) -> Result<(), LlmError> {
-        let mut reply = self.stream(messages, 0.0, 1);
+        let mut reply = self.ask(messages, 0.0, 1, Purpose::Warmth);
         while let Some(token) = reply.next().await {
             token?;
         }
@@ -199,13 +203,20 @@ impl LlmClient {
                 max_completion_tokens: renamed.then_some(max_tokens),
                 ..Default::default()
             };
+            let sent = clock::now();
             let response = inner.send(inner.http.post(&url).json(&request)).await?;
+            inner.metrics.llm_headers(clock::now().saturating_duration_since(sent));
             inner.accepted(response).await
         };
         within(inner.settings.first_token, asked, ask).await?
     }
 
-    fn read(&self, response: reqwest::Response, asked: Instant) -> impl Stream<Item = Result<Token, LlmError>> + use<> {
+    fn read(
+        &self,
+        response: reqwest::Response,
+        asked: Instant,
+        purpose: Purpose,
+    ) -> impl Stream<Item = Result<Token, LlmError>> + use<> {
         let mut received = 0;
         let bytes = response.bytes_stream().map(move |piece| {
             let piece = piece.map_err(std::io::Error::other)?;
@@ -221,7 +232,10 @@ impl LlmClient {
             first_token: self.0.settings.first_token,
             idle: self.0.settings.idle,
             asked,
-            begun: false,
+            purpose,
+            begun: None,
+            words: Words::default(),
+            _alive: self.0.metrics.live(Object::LlmStream),
             finished: None,
             usage: Usage::default(),
             ended: false,
@@ -284,18 +298,51 @@ struct Reading {
     first_token: Duration,
     idle: Duration,
     asked: Instant,
-    begun: bool,
+    purpose: Purpose,
+    /// When its first text came.
+    begun: Option<Instant>,
+    words: Words,
     /// The reason it gave, once it has finished; what may still come is the usage.
     finished: Option<String>,
     usage: Usage,
     ended: bool,
+    _alive: Guard,
+}
+
+/// What an answer is for: only those that are said are measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Answer,
+    Warmth,
+}
+
+/// Counts words as they come in pieces.
+#[derive(Debug, Default)]
+struct Words {
+    count: usize,
+    inside: bool,
+    last: Option<Instant>,
+}
+
+impl Words {
+    /// How many words begin in `text`.
+    fn add(&mut self, now: Instant, text: &str) -> usize {
+        let mut begun = 0;
+        for c in text.chars() {
+            begun += usize::from(!c.is_whitespace() && !self.inside);
+            self.inside = !c.is_whitespace();
+        }
+        self.count += begun;
+        self.last = Some(now);
+        begun
+    }
 }
 
 impl Reading {
     async fn next(&mut self) -> Result<Token, LlmError> {
         // Chunks without text (roles, reasoning, keep-alives) do not prolong the wait.
-        let since = if self.begun { clock::now() } else { self.asked };
-        let limit = match (&self.finished, self.begun) {
+        let since = if self.begun.is_some() { clock::now() } else { self.asked };
+        let limit = match (&self.finished, self.begun.is_some()) {
             (Some(_), _) => USAGE_WAIT,
             (None, true) => self.idle,
             (None, false) => self.first_token,
@@ -332,16 +379,24 @@ impl Reading {
                 self.finished = choice.finish_reason;
             }
             if let Some(text) = choice.delta.content.filter(|text| !text.is_empty()) {
-                if !self.begun {
-                    self.begun = true;
-                    self.metrics.first_answer(Stage::Llm, clock::now().saturating_duration_since(self.asked));
+                let now = clock::now();
+                let words = self.words.add(now, &text);
+                if self.purpose == Purpose::Answer {
+                    self.metrics.words(Stage::Llm, words);
+                    if self.begun.is_none() {
+                        self.metrics.first_answer(Stage::Llm, now.saturating_duration_since(self.asked));
+                    }
                 }
+                self.begun.get_or_insert(now);
                 return Ok(Token::Text(text));
             }
         }
     }
 
     fn done(&self) -> Token {
+        if let (Purpose::Answer, Some(begun), Some(last)) = (self.purpose, self.begun, self.words.last) {
+            self.metrics.pace(Stage::Llm, self.words.count, last.saturating_duration_since(begun));
+        }
         Token::Done { truncated: self.finished.as_deref() == Some("length"), usage: self.usage }
     }
 }
@@ -383,6 +438,15 @@ const USAGE_WAIT: Duration = Duration::from_millis(500);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A word that comes in pieces is one.
+    #[test]
+    fn words_are_counted_across_pieces() {
+        let mut words = Words::default();
+        let begun: Vec<_> =
+            ["Hel", "lo", " there", ",", " ", "you two"].iter().map(|text| words.add(Instant::now(), text)).collect();
+        assert_eq!((begun, words.count), (vec![1, 0, 1, 0, 0, 2], 4));
+    }
 
     /// A key in a log is a key that has leaked.
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -17,7 +17,7 @@ use crate::agent::flow::{
     Ask, AskId, Entry, Fact, Fault, Floor, Heard, Notice, Outcome, Place, Played, Progress, Respond, Role, Settings,
     Trace, TurnId, Usage, Utterance, VoiceChoice,
 };
-use crate::metrics::Metrics;
+use crate::metrics::{Interruption, LaneName, Metrics, ReplyOutcome, Segments};
 use crate::runtime::{clock, lane};
 
 /// What the room is joined to.
@@ -74,6 +74,8 @@ pub async fn run(mut lanes: Lanes, tools: Tools) -> Result<(), DialogueError> {
         reply: None,
         asked: HashMap::new(),
         began: HashMap::new(),
+        onset: None,
+        pausing: None,
         replies: 0,
         reading: None,
         settings: lanes.settings.clone(),
@@ -89,11 +91,17 @@ pub async fn run(mut lanes: Lanes, tools: Tools) -> Result<(), DialogueError> {
         tokio::select! {
             biased;
             heard = lanes.heard.recv() => match heard {
-                Some(heard) => room.hear(heard)?,
+                Some(heard) => {
+                    room.tools.metrics.lane_depth(LaneName::Heard, lanes.heard.len() + 1);
+                    room.hear(heard)?;
+                }
                 None => return Ok(()),
             },
             ask = lanes.asks.recv(), if client_is_there => match ask {
-                Some(ask) => room.answer(ask)?,
+                Some(ask) => {
+                    room.tools.metrics.lane_depth(LaneName::Asks, lanes.asks.len() + 1);
+                    room.answer(ask)?;
+                }
                 None => client_is_there = false,
             },
             changed = lanes.progress.changed() => match changed {
@@ -101,6 +109,7 @@ pub async fn run(mut lanes: Lanes, tools: Tools) -> Result<(), DialogueError> {
                     let progress = lanes.progress.borrow_and_update().clone();
                     for played in &progress.turns {
                         room.history.played(played);
+                        room.fell_silent(played);
                     }
                     room.turn.handle(clock::now(), Input::Progress(&progress));
                 }
@@ -135,6 +144,10 @@ struct Room {
     asked: HashMap<AskId, Respond>,
     /// Why the last turns began, for their traces.
     began: HashMap<TurnId, (Why, Instant)>,
+    /// When the user last began to speak.
+    onset: Option<Instant>,
+    /// The same of speech that paused a reply which has not fallen silent yet.
+    pausing: Option<Instant>,
     replies: u64,
     /// The model reads the conversation while the user speaks.
     reading: Option<BoxFuture<'static, ()>>,
@@ -154,7 +167,8 @@ impl Room {
             // A turn that is named twice is a bug of hearing; its first words stand.
             let _ = self.history.insert(Place::End, Entry::User(*user), Role::User, text.clone());
         }
-        if matches!(heard, Heard::SpeechStarted { .. }) {
+        if let Heard::SpeechStarted { onset, .. } = heard {
+            self.onset = Some(onset);
             self.read_ahead();
         }
         let detection = self.settings.borrow().turn_detection;
@@ -216,13 +230,23 @@ impl Room {
                         self.reply = None;
                     }
                 }
-                Output::Done { turn, outcome, usage } => self.tell(Some(turn), Fact::ReplyDone { outcome, usage })?,
+                Output::Done { turn, outcome, usage } => {
+                    self.tools.metrics.reply(counted(outcome));
+                    self.tell(Some(turn), Fact::ReplyDone { outcome, usage })?;
+                }
                 Output::Refuse(id) => {
                     self.asked.remove(&id);
                     self.tell(None, Fact::ReplyRefused { asked: id })?;
                 }
                 Output::FirstSound { played } => self.trace(&played)?,
-                Output::Interrupt(kind) => self.tools.metrics.interrupt(kind),
+                Output::Interrupt(kind) => {
+                    self.tools.metrics.interrupt(kind);
+                    match kind {
+                        Interruption::Paused => self.pausing = self.onset,
+                        Interruption::Resumed => self.pausing = None,
+                        Interruption::Cut => {}
+                    }
+                }
             }
         }
         Ok(())
@@ -230,6 +254,7 @@ impl Room {
 
     fn begin(&mut self, turn: TurnId, why: Why) -> Result<(), DialogueError> {
         self.reading = None;
+        self.pausing = None;
         let settings = self.settings.borrow().clone();
         let person = self.tools.people.0.get(&settings.person).ok_or(DialogueError::Nobody)?.clone();
         let asked = match &why {
@@ -305,16 +330,14 @@ impl Room {
             Why::Asked { at, .. } => (*at, *at, *at),
         };
         let first_token = self.reply.as_ref().filter(|r| r.turn == played.turn).and_then(|r| r.first_token);
-        let ms = |at: Instant| at.saturating_duration_since(zero).as_secs_f32() * 1e3;
-        let trace = Trace {
-            decided_ms: ms(decided),
-            transcribed_ms: ms(transcribed),
-            first_token_ms: ms(first_token.unwrap_or(*began)),
-            first_sound_ready_ms: ms(played.ready.unwrap_or(first_sound)),
-            first_sound_ms: ms(first_sound),
-        };
+        let first_token = first_token.unwrap_or(*began);
+        let marks = [decided, transcribed, first_token, played.ready.unwrap_or(first_sound), first_sound]
+            .map(|at| at.saturating_duration_since(zero));
+        let [decided_ms, transcribed_ms, first_token_ms, first_sound_ready_ms, first_sound_ms] =
+            marks.map(|mark| mark.as_secs_f32() * 1e3);
+        let trace = Trace { decided_ms, transcribed_ms, first_token_ms, first_sound_ready_ms, first_sound_ms };
         if matches!(why, Why::Answer(_)) {
-            self.tools.metrics.voice_to_voice(Duration::from_secs_f32(trace.first_sound_ms / 1e3));
+            self.tools.metrics.answered(&Segments::between(marks));
         }
         tracing::info!(
             turn = played.turn.0,
@@ -328,12 +351,32 @@ impl Room {
         self.tell(Some(played.turn), Fact::Trace(trace))
     }
 
+    /// The reply that the user spoke over is silent: how long that took.
+    fn fell_silent(&mut self, played: &Played) {
+        if let (Some(onset), Some(faded)) = (self.pausing, played.faded)
+            && faded >= onset
+        {
+            self.pausing = None;
+            self.tools.metrics.silenced(faded - onset);
+        }
+    }
+
     fn trouble(&self, turn: Option<TurnId>, fault: Fault, message: String) -> Result<(), DialogueError> {
         self.tell(turn, Fact::Trouble { fault, message })
     }
 
     fn tell(&self, turn: Option<TurnId>, fact: Fact) -> Result<(), DialogueError> {
         self.notices.try_send(Notice { turn, fact }).map_err(|_| DialogueError::NoticesFull)
+    }
+}
+
+fn counted(outcome: Outcome) -> ReplyOutcome {
+    match outcome {
+        Outcome::Completed => ReplyOutcome::Completed,
+        Outcome::Interrupted => ReplyOutcome::Interrupted,
+        Outcome::Cancelled => ReplyOutcome::Cancelled,
+        Outcome::Incomplete => ReplyOutcome::Incomplete,
+        Outcome::Failed => ReplyOutcome::Failed,
     }
 }
 

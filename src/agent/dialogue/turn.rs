@@ -19,6 +19,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::agent::flow::{AskId, EarTrace, Floor, Heard, Level, Mood, Outcome, Played, Progress, TurnId, Usage};
+use crate::metrics::Interruption;
 
 /// Decides for one call.
 #[derive(Debug, Default)]
@@ -97,8 +98,8 @@ pub enum Output {
     FirstSound {
         played: Played,
     },
-    /// `paused`, `cut` or `resumed`, for the count.
-    Interrupt(&'static str),
+    /// For the count.
+    Interrupt(Interruption),
 }
 
 impl Turn {
@@ -199,7 +200,7 @@ impl Turn {
     fn pause(&mut self, now: Instant) {
         if let Some(active) = self.active.as_mut().filter(|a| a.paused.is_none()) {
             active.paused = Some(now);
-            self.out.push_back(Output::Interrupt("paused"));
+            self.out.push_back(Output::Interrupt(Interruption::Paused));
         }
     }
 
@@ -207,7 +208,7 @@ impl Turn {
         if let Some(active) = self.active.as_mut()
             && active.paused.take().is_some()
         {
-            self.out.push_back(Output::Interrupt("resumed"));
+            self.out.push_back(Output::Interrupt(Interruption::Resumed));
         }
         self.publish();
     }
@@ -218,7 +219,7 @@ impl Turn {
         if !active.done {
             self.out.push_back(Output::Done { turn, outcome, usage: Usage::default() });
         }
-        self.out.push_back(Output::Interrupt("cut"));
+        self.out.push_back(Output::Interrupt(Interruption::Cut));
         self.out.push_back(Output::Abandon { turn });
         // The floor still names it, so that everybody can tell a cut from a reply that ended.
         self.floor.now = Some(turn);
@@ -361,6 +362,7 @@ mod tests {
                 played: Samples(480),
                 first_sound: Some(self.t0),
                 ready: Some(self.t0),
+                faded: None,
                 ended,
             };
             self.at(ms, Some(Input::Progress(&Progress { turns: vec![played] })))
@@ -368,7 +370,7 @@ mod tests {
     }
 
     fn started() -> Heard {
-        Heard::SpeechStarted { user: UserTurn(1), at: Samples(0) }
+        Heard::SpeechStarted { user: UserTurn(1), at: Samples(0), onset: Instant::now() }
     }
 
     fn paused() -> Heard {
@@ -423,8 +425,8 @@ mod tests {
                 b.at(2_500, None);
             }
             assert_eq!(b.turn.floor(), Floor { now: Some(TurnId(1)), mood: Mood::Speaking, ..Floor::default() });
-            assert!(b.out.contains(&Output::Interrupt("resumed")));
-            assert!(!b.out.contains(&Output::Interrupt("cut")));
+            assert!(b.out.contains(&Output::Interrupt(Interruption::Resumed)));
+            assert!(!b.out.contains(&Output::Interrupt(Interruption::Cut)));
         }
     }
 

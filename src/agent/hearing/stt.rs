@@ -3,7 +3,7 @@
 //! A task of its own holds the socket, so that a slow engine never holds up the microphone: sound goes into a bounded
 //! lane, and when that is full the engine is too slow to be of use and the client says so.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::TcpStream;
@@ -14,7 +14,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_conf
 
 use crate::agent::flow::Fault;
 use crate::media::resample::Polyphase;
-use crate::metrics::{Metrics, Stage};
+use crate::metrics::{Guard, Metrics, Object, SpeechStage, Stage};
 use crate::runtime::scope::{Scope, TaskCounter};
 use crate::runtime::{clock, lane};
 use crate::wire::moshi::{SttIn, SttOut, pack, unpack};
@@ -86,6 +86,7 @@ impl SttClient {
     /// Takes a seat at the engine: returns when it has said `Ready`.
     pub async fn connect(settings: &SttSettings, metrics: &Metrics, counter: TaskCounter) -> Result<Self, SttError> {
         let unreachable = |reason: String| SttError::Unreachable { url: settings.url.clone(), reason };
+        let dialled = clock::now();
         let socket = match clock::timeout(settings.connect_within, greet(settings)).await {
             Ok(greeted) => greeted.inspect_err(|_| metrics.engine_failure(Stage::Stt))?,
             Err(late) => {
@@ -93,6 +94,7 @@ impl SttClient {
                 return Err(unreachable(late.to_string()));
             }
         };
+        metrics.engine_connected(SpeechStage::Stt, clock::now().saturating_duration_since(dialled));
         let (orders, taken) = lane::waiting(ORDERS);
         let (tell, events) = lane::waiting(EVENTS);
         let mut line = Line {
@@ -100,7 +102,9 @@ impl SttClient {
             tell,
             inits: 0,
             moshi: (settings.dialect == Dialect::Moshi).then(Moshi::new),
+            pings: Pings { sent: 0, waiting: None, next: clock::now() },
             metrics: metrics.clone(),
+            _alive: metrics.live(Object::SttStream),
         };
         let mut task = Scope::new(counter);
         task.spawn("stt client", async move {
@@ -192,7 +196,33 @@ struct Line {
     /// Inits that the engine has confirmed.
     inits: u64,
     moshi: Option<Moshi>,
+    pings: Pings,
     metrics: Metrics,
+    _alive: Guard,
+}
+
+/// One ping at a time: a new one stands for one that was never answered.
+struct Pings {
+    sent: u64,
+    waiting: Option<Instant>,
+    next: Instant,
+}
+
+impl Pings {
+    /// What the next ping carries.
+    fn send(&mut self, now: Instant) -> [u8; 8] {
+        self.sent += 1;
+        self.waiting = Some(now);
+        self.next = now + PING_EVERY;
+        self.sent.to_be_bytes()
+    }
+
+    /// The round trip, if this answers the last ping.
+    fn answered(&mut self, now: Instant, payload: &[u8]) -> Option<Duration> {
+        let sent = self.waiting.filter(|_| payload == self.sent.to_be_bytes())?;
+        self.waiting = None;
+        Some(now.saturating_duration_since(sent))
+    }
 }
 
 /// What it takes to get finals out of an original moshi-server.
@@ -211,10 +241,19 @@ impl Line {
                     heard_at = clock::now();
                     match frame {
                         Some(Ok(Message::Binary(bytes))) => self.hear(&bytes)?,
+                        Some(Ok(Message::Pong(payload))) => {
+                            if let Some(round_trip) = self.pings.answered(heard_at, &payload) {
+                                self.metrics.engine_ping(SpeechStage::Stt, round_trip);
+                            }
+                        }
                         Some(Ok(Message::Close(_))) | None => return Err(lost("it hung up")),
                         Some(Ok(_)) => {}
                         Some(Err(error)) => return Err(lost(error)),
                     }
+                }
+                () = clock::sleep_until(Some(self.pings.next)) => {
+                    let payload = self.pings.send(clock::now());
+                    self.push(Message::Ping(payload.to_vec().into())).await?;
                 }
                 order = orders.recv() => match order {
                     Some(order) => self.obey(order).await?,
@@ -286,7 +325,11 @@ impl Line {
     }
 
     async fn send(&mut self, order: SttIn) -> Result<(), SttError> {
-        match clock::timeout(SEND_WITHIN, self.socket.send(Message::Binary(pack(&order).into()))).await {
+        self.push(Message::Binary(pack(&order).into())).await
+    }
+
+    async fn push(&mut self, message: Message) -> Result<(), SttError> {
+        match clock::timeout(SEND_WITHIN, self.socket.send(message)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(lost(error)),
             Err(late) => Err(lost(format!("sending {late}"))),
@@ -313,6 +356,8 @@ const ORDERS: usize = 200;
 const EVENTS: usize = 256;
 /// The engine pings after 10 s in which it said nothing.
 const SILENT_FOR: Duration = Duration::from_secs(30);
+/// Far from what either side takes for silence, often enough for a call of a minute.
+const PING_EVERY: Duration = Duration::from_secs(5);
 const SEND_WITHIN: Duration = Duration::from_secs(2);
 
 /// 80 ms at 24 kHz, the model's step; eight of them are more than its delay.

@@ -11,7 +11,7 @@ use super::stt::{SttClient, SttError, SttEvent, SttSettings};
 use super::transcript::Transcript;
 use crate::agent::flow::{EarTrace, Fact, Heard, Mic, Notice, Settings, UserTurn};
 use crate::media::time::Samples;
-use crate::metrics::{Metrics, Stage};
+use crate::metrics::{Codec, Door, Metrics, Object, Stage};
 use crate::onnx::{VadError, VadSeat};
 use crate::runtime::clock;
 use crate::runtime::lane::Shed;
@@ -67,6 +67,7 @@ pub async fn run(mut lanes: Lanes, tools: Tools) -> Result<(), HearingError> {
         notices: lanes.notices.clone(),
         tools,
     };
+    let _decoder = room.tools.metrics.live(Object::OpusDecoder);
     let mut ear = Some(Box::new(Ear::new()));
     let mut pending: Vec<f32> = Vec::with_capacity(2 * CHUNK.0 as usize);
     let mut silent_since = clock::now();
@@ -102,9 +103,9 @@ pub async fn run(mut lanes: Lanes, tools: Tools) -> Result<(), HearingError> {
                         let (before, refused) = (sound.len(), busy.refused);
                         busy.hear(seq, bytes, &mut sound);
                         if busy.refused > refused {
-                            metrics.bad_input("rtc");
+                            metrics.bad_input(Door::Opus);
                         }
-                        metrics.encoded("opus_decode", clock::now() - began, Samples::<16_000>((sound.len() - before) as u64).as_duration());
+                        metrics.encoded(Codec::OpusDecode, clock::now() - began, Samples::<16_000>((sound.len() - before) as u64).as_duration());
                         (busy, sound)
                     };
                     let (idle, sound) = room.tools.pool.run(Class::Sound, PACKET, decode).await?;
@@ -170,7 +171,9 @@ impl Room {
                 let user = self.next_user();
                 self.began = at;
                 self.transcript.resumed();
-                self.outbox.push_back(Heard::SpeechStarted { user, at });
+                let ago = (self.endpoint.heard() - at).as_duration();
+                let onset = now.checked_sub(ago).unwrap_or(now);
+                self.outbox.push_back(Heard::SpeechStarted { user, at, onset });
                 self.tell(Fact::SpeechStarted { user, at })?;
             }
             Pause::Paused { at } => {
@@ -255,6 +258,9 @@ impl Room {
             self.tell(Fact::TranscriptionFailed { user, message })?;
         } else if !text.is_empty() {
             self.tell(Fact::Committed { user })?;
+            let words = text.split_whitespace().count();
+            self.tools.metrics.words(Stage::Stt, words);
+            self.tools.metrics.pace(Stage::Stt, words, (at - self.began).as_duration());
             self.tell(Fact::Transcribed { user, text: text.clone(), heard: at - self.began })?;
         }
         let ears = EarTrace { speech_ended, decided, transcribed: clock::now() };

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics::{LaneName, Metrics};
+use crate::metrics::{Direction, Door, LaneName, Metrics};
 use crate::rtc::Router;
 use crate::runtime::{clock, lane};
 
@@ -121,6 +121,7 @@ impl Shared {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
             };
+            self.metrics.datagram(Direction::In, length);
             self.sort(&mut table, source, arrival, &buffer[..length]);
         }
         Ok(())
@@ -128,7 +129,7 @@ impl Shared {
 
     fn sort(&self, table: &mut Table, source: SocketAddr, arrival: Instant, bytes: &[u8]) {
         let Some(key) = table.router.route(source, bytes) else {
-            self.metrics.bad_input("rtc");
+            self.metrics.bad_input(Door::Rtc);
             return;
         };
         let destination = self.facing(table, source.ip());
@@ -179,7 +180,13 @@ impl Registration {
 
     /// Sends at once or not at all (false): what the system has no room for now is lost, as on any other link.
     pub fn send(&self, destination: SocketAddr, bytes: &[u8]) -> bool {
-        self.shared.socket.try_send_to(bytes, destination).is_ok()
+        let sent = self.shared.socket.try_send_to(bytes, destination).is_ok();
+        if sent {
+            self.shared.metrics.datagram(Direction::Out, bytes.len());
+        } else {
+            self.shared.metrics.datagram_unsent();
+        }
+        sent
     }
 }
 

@@ -19,7 +19,7 @@ use super::refusal::Refusal;
 use super::{CallStarter, Started};
 use crate::config::voices::Voices;
 use crate::config::{Brain, Server};
-use crate::metrics::Metrics;
+use crate::metrics::{Door, Metrics};
 
 /// What the front needs to know.
 struct Front<S> {
@@ -81,11 +81,11 @@ async fn start<S: CallStarter>(State(front): Shared<S>, request: Request) -> Res
         front.metrics.rejected(reason);
         Refusal::rejected(reason, front.desk.max_sessions(), front.retry_after)
     })?;
-    let offer = body::read(request).await.inspect_err(|_| front.metrics.bad_input("http"))?;
+    let offer = body::read(request).await.inspect_err(|_| front.metrics.bad_input(Door::Http))?;
     let Started { call_id, answer_sdp } =
         front.calls.start(offer.sdp, offer.session, permit).await.map_err(|error| {
             if error.fault == crate::agent::flow::Fault::Caller {
-                front.metrics.bad_input("sdp");
+                front.metrics.bad_input(Door::Sdp);
             }
             Refusal::new(error, front.retry_after)
         })?;

@@ -15,7 +15,8 @@ use crate::agent::server::port::{Datagram, Port, Registration};
 use crate::agent::server::{CallError, CallStarter, Permit, Started};
 use crate::agent::transport::realtime::{Link, Protocol, Setup};
 use crate::agent::transport::webrtc;
-use crate::rtc::{Endpoint, RtcConfig, RtcError};
+use crate::metrics::EndReason;
+use crate::rtc::{Endpoint, Gone, RtcConfig, RtcError};
 use crate::runtime::scope::{Scope, TaskCounter};
 use crate::runtime::{chance, clock};
 
@@ -73,10 +74,8 @@ impl Calls {
         };
         let protocol = Protocol::new(setup, session)
             .map_err(|refusal| CallError::new(Fault::Caller, refusal.code, refusal.message).about("session"))?;
-        let (endpoint, answer) = Endpoint::answer(&self.0.rtc, offer, clock::now()).map_err(|error| {
-            services.metrics.bad_input("sdp");
-            offer_refused(&error)
-        })?;
+        let (endpoint, answer) =
+            Endpoint::answer(&self.0.rtc, offer, clock::now()).map_err(|error| offer_refused(&error))?;
         Ok((endpoint, answer, protocol))
     }
 }
@@ -113,8 +112,11 @@ impl CallStarter for Calls {
         book.lines.insert(call_id.clone(), line.clone());
         book.tasks.spawn("call", async move {
             let result = ending::outlive(scope).await;
-            let lasted_s = (clock::now() - line.began).as_secs_f32();
-            match (result, why.await) {
+            let lasted = clock::now() - line.began;
+            let lasted_s = lasted.as_secs_f32();
+            let why = why.await;
+            shared.services.metrics.ended(counted(&result, why.as_ref().ok()), lasted);
+            match (result, why) {
                 (Ok(()), Ok(why)) => tracing::info!(call = line.call_id, lasted_s, ?why, "call ended"),
                 (Ok(()), Err(_)) => tracing::info!(call = line.call_id, lasted_s, "call ended"),
                 (Err(reason), _) => tracing::warn!(call = line.call_id, lasted_s, reason, "call ended badly"),
@@ -149,6 +151,17 @@ impl CallStarter for Calls {
             }
             clock::sleep(LOOK_AGAIN).await;
         }
+    }
+}
+
+fn counted(result: &Result<(), String>, why: Option<&Gone>) -> EndReason {
+    match (result, why) {
+        (Err(_), _) | (Ok(()), None) => EndReason::Failed,
+        (Ok(()), Some(Gone::Us)) => EndReason::Server,
+        (Ok(()), Some(Gone::Peer)) => EndReason::Caller,
+        (Ok(()), Some(Gone::Silent)) => EndReason::Silent,
+        (Ok(()), Some(Gone::NeverConnected)) => EndReason::NeverConnected,
+        (Ok(()), Some(Gone::Broken(_))) => EndReason::Broken,
     }
 }
 

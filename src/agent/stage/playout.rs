@@ -126,7 +126,7 @@ impl Playout {
                     recital.hang_up();
                 }
             }
-            Input::Floor { floor, unsent } => self.turn_to(floor, unsent),
+            Input::Floor { floor, unsent } => self.turn_to(now, floor, unsent),
         }
     }
 
@@ -141,7 +141,7 @@ impl Playout {
         self.turns.iter_mut().find(|r| r.turn == turn)
     }
 
-    fn turn_to(&mut self, floor: Floor, unsent: Vec<Sound>) {
+    fn turn_to(&mut self, now: Instant, floor: Floor, unsent: Vec<Sound>) {
         let before = std::mem::replace(&mut self.floor, floor);
         if before.mood != floor.mood {
             self.out.push_back(notice(None, Fact::State { mood: floor.mood }));
@@ -161,7 +161,7 @@ impl Playout {
                 _ => {}
             }
         }
-        self.put_back(unsent);
+        self.put_back(now, unsent);
         self.close_what_is_over();
     }
 
@@ -172,7 +172,7 @@ impl Playout {
 
     /// Frames that the transport has not taken. Of a turn that may not be heard any more, the first leaves faded and the
     /// rest go back to the turn; silence takes their place, for their time on the media clock has come all the same.
-    fn put_back(&mut self, unsent: Vec<Sound>) {
+    fn put_back(&mut self, now: Instant, unsent: Vec<Sound>) {
         let mut back = 0;
         for sound in unsent {
             self.out.push_back(Output::Sound(match sound {
@@ -191,7 +191,7 @@ impl Playout {
         if back > 0 && self.edge == Edge::FadeOut {
             self.edge = Edge::Steady;
             self.after_floor = None;
-            self.out.push_back(Output::FramesAfterFloor(1));
+            self.fell_silent(now, 1);
             if let Some(recital) = self.on_stage.and_then(|turn| self.recital(turn)) {
                 recital.take_back(back - 1);
             }
@@ -254,10 +254,19 @@ impl Playout {
         if self.edge == Edge::FadeOut {
             self.edge = Edge::Steady;
             if let Some(frames) = self.after_floor.take() {
-                self.out.push_back(Output::FramesAfterFloor(frames));
+                self.fell_silent(now, frames);
             }
         }
         self.close_what_is_over();
+    }
+
+    /// The fading frame of the turn on stage has left, after `frames` in all since the floor turned away.
+    fn fell_silent(&mut self, now: Instant, frames: usize) {
+        self.out.push_back(Output::FramesAfterFloor(frames));
+        if let Some(recital) = self.on_stage.and_then(|turn| self.recital(turn)) {
+            recital.faded = Some(now);
+        }
+        self.publish();
     }
 
     /// Whose frame is next: the turn that fades out whatever the floor says, or the one that the floor lets be heard,

@@ -24,6 +24,8 @@ pub struct Recital {
     failed: bool,
     ready: Option<Instant>,
     pub first_sound: Option<Instant>,
+    /// When its fading frame last left.
+    pub faded: Option<Instant>,
     /// Frames of silence that stood in for speech that came late.
     pub underruns: u64,
 }
@@ -40,6 +42,7 @@ impl Recital {
             failed: false,
             ready: None,
             first_sound: None,
+            faded: None,
             underruns: 0,
         }
     }
@@ -125,6 +128,7 @@ impl Recital {
             played: self.position,
             ready: self.ready,
             first_sound: self.first_sound,
+            faded: self.faded,
             ended,
         }
     }

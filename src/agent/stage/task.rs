@@ -7,7 +7,7 @@ use std::time::Instant;
 use tokio::sync::{mpsc, watch};
 
 use super::playout::{Input, Output, Playout};
-use crate::agent::flow::{Cue, Floor, Notice, Progress, Recital, Sound, Speech};
+use crate::agent::flow::{Cue, Fact, Floor, Notice, Progress, Recital, Sound, Speech};
 use crate::metrics::Metrics;
 use crate::runtime::clock;
 use crate::runtime::lane::Shedder;
@@ -85,6 +85,10 @@ fn perform(lanes: &mut Lanes, output: Output, metrics: &Metrics) -> bool {
         Output::Sound(sound) => return lanes.sound.send_unless(sound, |s| matches!(s, Sound::Frame { .. })),
         Output::Cue(cue) => drop(lanes.cue.send_replace(Some(cue))),
         Output::Progress(progress) => drop(lanes.progress.send_replace(progress)),
+        Output::Notice(Notice { turn, fact: Fact::Performed { played, underrun } }) => {
+            metrics.played(played.as_duration());
+            return lanes.notices.try_send(Notice { turn, fact: Fact::Performed { played, underrun } }).is_ok();
+        }
         // A reader so slow that 256 notices lie before it is gone: the call ends.
         Output::Notice(notice) => return lanes.notices.try_send(notice).is_ok(),
         Output::Underrun => metrics.underrun(),

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 use crate::agent::flow::Sound;
 use crate::media::opus::Encoder;
 use crate::media::time::MediaTime;
-use crate::metrics::Metrics;
+use crate::metrics::{Codec, Metrics, Object};
 use crate::runtime::clock;
 use crate::runtime::lane::Shed;
 use crate::runtime::pool::{Class, Pool, PoolError};
@@ -29,6 +29,7 @@ pub async fn run(
     pool: Pool,
     metrics: Metrics,
 ) -> Result<(), PoolError> {
+    let _encoder = metrics.live(Object::OpusEncoder);
     let mut encoder = Box::new(Encoder::new());
     encoder.set_complexity(complexity);
     while let Some(sound) = sound.recv().await {
@@ -42,7 +43,7 @@ pub async fn run(
                 encoder.set_expected_loss(fraction);
             }
             let opus = encoder.encode(&pcm).map(Arc::<[u8]>::from).ok();
-            measure.encoded("opus", clock::now() - began, FRAME);
+            measure.encoded(Codec::OpusEncode, clock::now() - began, FRAME);
             (encoder, opus)
         };
         let opus;

@@ -13,7 +13,7 @@ use crate::agent::flow::{Image, Picture};
 use crate::media::picture::I420;
 use crate::media::time::MediaTime;
 use crate::media::vp8::{Encoder, FrameKind, Vp8Error, Vp8Settings};
-use crate::metrics::Metrics;
+use crate::metrics::{Codec, Guard, Metrics, Object};
 use crate::runtime::clock;
 use crate::runtime::pool::{Class, Pool, PoolError};
 
@@ -49,6 +49,7 @@ struct Camera {
     encoder: Encoder,
     /// Of the last frame; its memory is used again.
     bytes: Vec<u8>,
+    _alive: Guard,
 }
 
 impl Film {
@@ -81,17 +82,20 @@ impl Film {
             Image::Encoded { vp8, keyframe } => return Ok(Some(EncodedFrame { media_time, vp8, keyframe })),
             Image::Raw(raw) => raw,
         };
-        let Some(exposure) = self.shutter.decide(media_time) else { return Ok(None) };
+        let Some(exposure) = self.shutter.decide(media_time) else {
+            self.metrics.picture_skipped();
+            return Ok(None);
+        };
         let camera = match self.camera.take() {
             Some(camera) if camera.fits(&raw) => camera,
-            _ => Box::new(Camera::new(&raw, self.fps, self.bitrates.start_kbps)?),
+            _ => Box::new(Camera::new(&raw, self.fps, self.bitrates.start_kbps, &self.metrics)?),
         };
         let period = Duration::from_secs(1) / self.fps;
         let metrics = self.metrics.clone();
         let job = move || {
             let began = clock::now();
             let encoded = camera.shoot(&raw, media_time, exposure);
-            metrics.encoded("vp8", clock::now() - began, period);
+            metrics.encoded(Codec::Vp8, clock::now() - began, period);
             encoded
         };
         let (camera, vp8, kind) = self.pool.run(Class::Picture, period, job).await??;
@@ -101,9 +105,10 @@ impl Film {
 }
 
 impl Camera {
-    fn new(picture: &Arc<I420>, fps: u32, bitrate_kbps: u32) -> Result<Self, Vp8Error> {
+    fn new(picture: &Arc<I420>, fps: u32, bitrate_kbps: u32, metrics: &Metrics) -> Result<Self, Vp8Error> {
         let settings = Vp8Settings { width: picture.width, height: picture.height, fps, bitrate_kbps };
-        Ok(Self { encoder: Encoder::new(settings)?, bytes: Vec::with_capacity(32 * 1024) })
+        let encoder = Encoder::new(settings)?;
+        Ok(Self { encoder, bytes: Vec::with_capacity(32 * 1024), _alive: metrics.live(Object::Vp8Encoder) })
     }
 
     fn fits(&self, picture: &I420) -> bool {

@@ -11,7 +11,8 @@ use super::film::EncodedFrame;
 use super::projector::Path;
 use super::realtime::{Input, Output, Protocol};
 use crate::agent::flow::{Ask, Fact, Fault, Floor, Mic, Notice, Settings};
-use crate::metrics::Metrics;
+use crate::media::time::MediaTime;
+use crate::metrics::{Door, Guard, LaneName, Metrics, Object};
 use crate::rtc::{self, Endpoint, Event, Gone};
 use crate::runtime::clock;
 use crate::runtime::lane::Shedder;
@@ -65,6 +66,9 @@ pub async fn run<L: Link>(
         path,
         loss,
         connected: Some(connected),
+        began: clock::now(),
+        sounding: None,
+        _alive: metrics.live(Object::Endpoint),
         metrics,
         open: false,
         held: Vec::new(),
@@ -95,7 +99,10 @@ pub async fn run<L: Link>(
                 None => return Ok(Gone::Us),
             },
             packet = sound.recv(), if sound_lives => match packet {
-                Some(packet) => drop(call.endpoint.write_audio(clock::now(), packet.media_time, packet.opus)),
+                Some(packet) => {
+                    call.sounding = Some(packet.media_time);
+                    call.endpoint.write_audio(clock::now(), packet.media_time, packet.opus);
+                }
                 None => sound_lives = false,
             },
             changed = floor.changed(), if floor_lives => match changed {
@@ -110,7 +117,10 @@ pub async fn run<L: Link>(
                 Err(_) => floor_lives = false,
             },
             notice = notices.recv(), if rooms_live => match notice {
-                Some(notice) => call.tell(notice),
+                Some(notice) => {
+                    call.metrics.lane_depth(LaneName::Notices, notices.len() + 1);
+                    call.tell(notice);
+                }
                 // Every room has gone: there is no call without them.
                 None => {
                     rooms_live = false;
@@ -136,7 +146,12 @@ struct Call<L> {
     path: watch::Sender<Path>,
     loss: watch::Sender<f32>,
     connected: Option<oneshot::Sender<Instant>>,
+    /// When the offer had been answered.
+    began: Instant,
+    /// The moment of the sound that left last.
+    sounding: Option<MediaTime>,
     metrics: Metrics,
+    _alive: Guard,
     /// The data channel is open: events may go.
     open: bool,
     /// Events that came before the channel was open.
@@ -181,6 +196,7 @@ impl<L: Link> Call<L> {
         match event {
             Event::Connected => {
                 if let Some(connected) = self.connected.take() {
+                    self.metrics.connected(clock::now().saturating_duration_since(self.began));
                     // A line that is gone already shows in the other lanes.
                     let _ = connected.send(clock::now());
                 }
@@ -203,7 +219,8 @@ impl<L: Link> Call<L> {
             }
             Event::ChannelMessage(text) => self.handle(Input::Client(&text)),
             Event::Closed(gone) => self.gone = Some(gone),
-            Event::ChannelClosed | Event::Video(_) | Event::Rtt(_) | Event::SenderReport(_) => {}
+            Event::Rtt(rtt) => self.metrics.caller_rtt(rtt),
+            Event::ChannelClosed | Event::Video(_) | Event::SenderReport(_) => {}
         }
     }
 
@@ -232,6 +249,7 @@ impl<L: Link> Call<L> {
                 Output::Event(_) => {}
                 Output::Ask { ask, event_id } => {
                     if let Err(refused) = self.asks.try_send(ask) {
+                        self.metrics.lane_shed(LaneName::Asks);
                         let ask = refused.into_inner();
                         self.protocol.handle(Input::Refused { ask, event_id });
                     }
@@ -252,13 +270,17 @@ impl<L: Link> Call<L> {
     fn send(&mut self, text: String) {
         if let Err(error) = self.endpoint.send_event(clock::now(), text) {
             tracing::warn!(%error, "a caller who does not read its events is gone");
-            self.metrics.bad_input("events");
+            self.metrics.bad_input(Door::Events);
             self.endpoint.close(clock::now());
         }
     }
 
     fn show(&mut self, frame: EncodedFrame) {
         let now = clock::now();
+        self.metrics.picture_sent(frame.keyframe);
+        if let Some(sounding) = self.sounding {
+            self.metrics.av_skew(sounding.as_secs_f64() - frame.media_time.as_secs_f64());
+        }
         self.endpoint.write_video(now, frame.media_time, frame.vp8.as_ref());
         let jammed = self.endpoint.video_queue_is_growing(now);
         self.path.send_if_modified(|path| std::mem::replace(&mut path.jammed, jammed) != jammed);

@@ -8,7 +8,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
@@ -16,8 +16,8 @@ use super::assembly::Assembly;
 use super::speakable::{Speakable, ends_a_clause};
 use super::tts::{self, Sound, TtsError, TtsSettings, Words};
 use crate::agent::flow::{Fact, Floor, Notice, Recital, Say, Speech, TurnId, Utterance};
-use crate::media::time::MediaTime;
-use crate::metrics::{LaneName, Metrics, Stage};
+use crate::media::time::{MediaTime, Samples};
+use crate::metrics::{LaneName, Metrics, Object, SpeechStage, Stage};
 use crate::runtime::lane::Shedder;
 use crate::runtime::{clock, lane};
 use crate::wire::moshi::TtsOut;
@@ -136,10 +136,11 @@ impl Room {
         if self.speech.send(Recital { turn, speech: piece }).await.is_err() {
             return Ok(Spoken::Abandoned);
         }
-        let (into, out_of) = tts::connect(&self.settings, &voice).await?;
+        let (into, out_of) = tts::connect(&self.settings, &voice, &self.metrics).await?;
+        let _stream = self.metrics.live(Object::TtsStream);
         let (sent, to_answer) = lane::waiting(WORDS);
         // Side by side, so that neither the engine nor we can stand waiting for the other to read.
-        let mut sending = Box::pin(send(words, into, sent));
+        let mut sending = Box::pin(send(words, into, sent, &self.metrics));
         let mut receiving = Box::pin(self.receive(turn, out_of, to_answer, pieces));
         tokio::select! {
             biased;
@@ -160,7 +161,7 @@ impl Room {
     ) -> Result<Spoken, TtsError> {
         let mut assembly = Assembly::new(turn);
         let mut first_text: Option<Instant> = None;
-        let mut heard = false;
+        let mut pace = Pace::default();
         loop {
             let message = match clock::timeout(self.settings.answer_limit, sound.receive()).await {
                 Ok(message) => message?,
@@ -176,14 +177,19 @@ impl Room {
             }
             let piece = match message {
                 Some(TtsOut::Audio { pcm }) => {
-                    if !std::mem::replace(&mut heard, true)
+                    let now = clock::now();
+                    if pace.began.is_none()
                         && let Some(first) = first_text
                     {
-                        self.metrics.first_answer(Stage::Tts, clock::now().saturating_duration_since(first));
+                        self.metrics.first_answer(Stage::Tts, now.saturating_duration_since(first));
                     }
+                    pace.heard(now, pcm.len());
                     assembly.sound(pcm)
                 }
                 Some(TtsOut::Text { text, start_s, stop_s }) => {
+                    let word = usize::from(!text.is_empty());
+                    pace.words += word;
+                    self.metrics.words(Stage::Tts, word);
                     assembly.text(&text, MediaTime::from_secs_f64(start_s), MediaTime::from_secs_f64(stop_s));
                     continue;
                 }
@@ -199,15 +205,51 @@ impl Room {
             let is_last = piece.end;
             let piece = Arc::new(piece);
             self.script.send(piece.clone());
+            let full = pieces.capacity() == 0;
+            let asked = if full { Some(clock::now()) } else { None };
             // The stage has dropped the turn: nobody listens, which is no failure.
             if pieces.send(piece).await.is_err() {
                 return Ok(Spoken::Abandoned);
             }
+            if let Some(asked) = asked {
+                pace.waiting += clock::now().saturating_duration_since(asked);
+            }
             if is_last {
+                let (took, sound) = pace.finish();
+                self.metrics.real_time_factor(SpeechStage::Tts, took, sound);
+                self.metrics.pace(Stage::Tts, pace.words, took);
                 return Ok(Spoken::Whole);
             }
             self.metrics.lane_depth(LaneName::Speech, PIECES - pieces.capacity());
         }
+    }
+}
+
+/// How fast the engine speaks a turn: from its first sound to its last, less the time that it was made to wait for us.
+#[derive(Default)]
+struct Pace {
+    /// When the first and the last sound came.
+    began: Option<Instant>,
+    last: Option<Instant>,
+    sound: MediaTime,
+    words: usize,
+    /// For room in the turn's lane, between two sounds; and since the last.
+    waited: Duration,
+    waiting: Duration,
+}
+
+impl Pace {
+    fn heard(&mut self, now: Instant, samples: usize) {
+        self.began.get_or_insert(now);
+        self.last = Some(now);
+        self.waited += std::mem::take(&mut self.waiting);
+        self.sound += Samples(samples as u64);
+    }
+
+    fn finish(&self) -> (Duration, Duration) {
+        let took =
+            self.last.zip(self.began).map_or(Duration::ZERO, |(last, began)| last.saturating_duration_since(began));
+        (took.saturating_sub(self.waited), self.sound.as_duration())
     }
 }
 
@@ -228,12 +270,18 @@ enum Text {
 }
 
 /// Sends the words as they come. `sent` closes when the engine has all of them.
-async fn send(mut words: mpsc::Receiver<Say>, mut into: Words, sent: mpsc::Sender<Sent>) -> Result<Text, TtsError> {
+async fn send(
+    mut words: mpsc::Receiver<Say>,
+    mut into: Words,
+    sent: mpsc::Sender<Sent>,
+    metrics: &Metrics,
+) -> Result<Text, TtsError> {
     let mut speakable = Speakable::default();
     // A word that does not end a clause by itself waits for the next message, which may say that it does.
     let mut held: Option<String> = None;
     loop {
         let Some(say) = words.recv().await else { return Ok(Text::Abandoned) };
+        metrics.lane_depth(LaneName::Say, words.len() + 1);
         if let Some(mut word) = held.take() {
             if say == Say::Boundary {
                 word.push(',');

@@ -3,7 +3,7 @@
 //! One connection per turn, opened before there are words, because a connection is a seat. Our opt-ins (`phones`, `speed`)
 //! are asked for in the query, where others ignore them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
@@ -14,6 +14,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use crate::agent::flow::{Fault, VoiceChoice};
+use crate::metrics::{Metrics, SpeechStage};
 use crate::runtime::clock;
 use crate::wire::moshi::{TtsIn, TtsOut, pack, unpack};
 
@@ -75,17 +76,35 @@ type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 pub struct Words(SplitSink<Socket, Message>);
 
 /// The half that sound comes out of.
-pub struct Sound(SplitStream<Socket>);
+pub struct Sound {
+    socket: SplitStream<Socket>,
+    /// When the one ping of this connection was sent, until it is answered.
+    pinged: Option<Instant>,
+    metrics: Metrics,
+}
 
-/// Connects and waits for `Ready`. Dropping both halves gives the seat back.
-pub async fn connect(settings: &TtsSettings, voice: &VoiceChoice) -> Result<(Words, Sound), TtsError> {
-    match clock::timeout(settings.connect_limit, open(settings, voice)).await {
+/// Connects, waits for `Ready`, and pings once: before the first sound the answer stands behind nothing. Dropping both
+/// halves gives the seat back.
+pub async fn connect(
+    settings: &TtsSettings,
+    voice: &VoiceChoice,
+    metrics: &Metrics,
+) -> Result<(Words, Sound), TtsError> {
+    let dialled = clock::now();
+    let opened = async {
+        let (mut words, mut sound) = open(settings, voice, metrics).await?;
+        metrics.engine_connected(SpeechStage::Tts, clock::now().saturating_duration_since(dialled));
+        words.0.send(Message::Ping(Default::default())).await.map_err(|error| TtsError::Broke(Box::new(error)))?;
+        sound.pinged = Some(clock::now());
+        Ok((words, sound))
+    };
+    match clock::timeout(settings.connect_limit, opened).await {
         Ok(result) => result,
         Err(_) => Err(TtsError::Late(settings.url.clone())),
     }
 }
 
-async fn open(settings: &TtsSettings, voice: &VoiceChoice) -> Result<(Words, Sound), TtsError> {
+async fn open(settings: &TtsSettings, voice: &VoiceChoice, metrics: &Metrics) -> Result<(Words, Sound), TtsError> {
     let mut request =
         address(settings, voice).into_client_request().map_err(|error| TtsError::Address(error.to_string()))?;
     if let Some(key) = &settings.key {
@@ -100,7 +119,7 @@ async fn open(settings: &TtsSettings, voice: &VoiceChoice) -> Result<(Words, Sou
             source => TtsError::Connect { url: settings.url.clone(), source: Box::new(source) },
         })?;
     let (out, incoming) = socket.split();
-    let mut sound = Sound(incoming);
+    let mut sound = Sound { socket: incoming, pinged: None, metrics: metrics.clone() };
     // Unmute lets a few messages pass before Ready; who sends many has not understood us.
     for _ in 0..=10 {
         match sound.receive().await? {
@@ -135,10 +154,16 @@ impl Sound {
     /// The next message; `None` when the engine has closed the connection in good order. Cancel safe.
     pub async fn receive(&mut self) -> Result<Option<TtsOut>, TtsError> {
         loop {
-            return match self.0.next().await {
+            return match self.socket.next().await {
                 None | Some(Ok(Message::Close(_))) => Ok(None),
                 Some(Ok(Message::Binary(bytes))) => {
                     unpack(&bytes).map(Some).map_err(|error| TtsError::Misspoke(error.to_string()))
+                }
+                Some(Ok(Message::Pong(_))) => {
+                    if let Some(pinged) = self.pinged.take() {
+                        self.metrics.engine_ping(SpeechStage::Tts, clock::now().saturating_duration_since(pinged));
+                    }
+                    continue;
                 }
                 // Pings are answered by the socket while it is read.
                 Some(Ok(_)) => continue,

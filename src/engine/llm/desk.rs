@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use super::{Answer, Answers};
 use crate::engine::model::{Chat, Finish, Generator, ModelError, Piece};
 use crate::engine::worker::{Busy, Source, Worker};
+use crate::metrics::{BatchMeter, BatchedStage, Guard, Metrics, QueuedStage, Seats, Stage};
 use crate::runtime::{clock, lane};
 
 /// A handle to a model on its thread, which ends when the last handle goes.
@@ -23,6 +24,7 @@ pub struct Desk {
     worker: Worker<Job>,
     /// One permit for every answer being given or waited for.
     permits: Arc<Semaphore>,
+    meter: Seats,
 }
 
 pub struct Job {
@@ -36,19 +38,26 @@ impl Desk {
     pub fn start<E: Send + 'static>(
         model: &str,
         promised: usize,
+        metrics: &Metrics,
         load: impl FnOnce(Ready<'_, E>) -> Result<(), E> + Send + 'static,
     ) -> Result<Self, StartError<E>> {
         let (tell, told) = std::sync::mpsc::sync_channel(1);
         // Jobs of callers that have just left lie here until the next step: the permits keep the real count.
-        let worker = Worker::start("llm", promised * 8, move |source| {
-            let ready = Ready { source, tell: &tell };
+        let batches = metrics.batches(BatchedStage::Llm);
+        let worker = Worker::start("llm", promised * 8, metrics.queue(QueuedStage::Llm), move |source| {
+            let ready = Ready { source, tell: &tell, batches };
             if let Err(error) = load(ready) {
                 // Whoever started us may have gone; then nobody wants to know.
                 let _ = tell.send(Err(error));
             }
         });
         match told.recv() {
-            Ok(Ok(())) => Ok(Self { model: model.into(), worker, permits: Arc::new(Semaphore::new(promised)) }),
+            Ok(Ok(())) => Ok(Self {
+                model: model.into(),
+                worker,
+                permits: Arc::new(Semaphore::new(promised)),
+                meter: metrics.seats(Stage::Llm, promised),
+            }),
             Ok(Err(error)) => Err(StartError::Load(error)),
             Err(_) => Err(StartError::Panicked),
         }
@@ -67,13 +76,14 @@ pub enum StartError<E> {
 pub struct Ready<'a, E> {
     source: Source<Job>,
     tell: &'a std::sync::mpsc::SyncSender<Result<(), E>>,
+    batches: BatchMeter,
 }
 
 impl<E> Ready<'_, E> {
     /// The model is there: runs it until the last handle goes.
     pub fn serve(self, model: impl Generator) {
         let _ = self.tell.send(Ok(()));
-        run(model, self.source);
+        run(model, self.source, &self.batches);
     }
 }
 
@@ -83,30 +93,34 @@ impl Answers for Desk {
     }
 
     fn ask(&self, chat: Chat) -> Result<Answer, Busy> {
-        let permit = self.permits.clone().try_acquire_owned().map_err(|_| Busy)?;
+        let permit = self.permits.clone().try_acquire_owned().map_err(|_| {
+            self.meter.refuse();
+            Busy
+        })?;
+        let counted = self.meter.take();
         // Deep enough for every token that may come: the model's thread never waits for a slow reader.
         let (reply, pieces) = lane::waiting(chat.max_tokens as usize + 2);
         self.worker.submit(clock::now() + PATIENCE, Job { chat, reply })?;
-        Ok(stream::unfold(Some((pieces, permit)), next_piece).fuse().boxed())
+        Ok(stream::unfold(Some((pieces, permit, counted)), next_piece).fuse().boxed())
     }
 }
 
 /// First come, first served: all have the same patience.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-type Receiving = (mpsc::Receiver<Piece>, OwnedSemaphorePermit);
+type Receiving = (mpsc::Receiver<Piece>, OwnedSemaphorePermit, Guard);
 
 async fn next_piece(receiving: Option<Receiving>) -> Option<(Piece, Option<Receiving>)> {
-    let (mut pieces, permit) = receiving?;
+    let (mut pieces, permit, counted) = receiving?;
     match pieces.recv().await {
-        Some(piece @ Piece::Text(_)) => Some((piece, Some((pieces, permit)))),
+        Some(piece @ Piece::Text(_)) => Some((piece, Some((pieces, permit, counted)))),
         Some(last) => Some((last, None)),
         None => Some((Piece::Failed("the language model is gone".into()), None)),
     }
 }
 
 /// The loop of the model's thread.
-fn run(mut model: impl Generator, mut source: Source<Job>) {
+fn run(mut model: impl Generator, mut source: Source<Job>, batches: &BatchMeter) {
     let mut seats: Vec<Option<Taken>> = (0..model.seats()).map(|_| None).collect();
     let mut waiting: VecDeque<Job> = VecDeque::new();
     loop {
@@ -135,6 +149,7 @@ fn run(mut model: impl Generator, mut source: Source<Job>) {
         if seats.iter().all(Option::is_none) {
             continue;
         }
+        batches.ran(seats.iter().flatten().count());
         match model.step() {
             Ok(pieces) => {
                 for (seat, piece) in pieces {
@@ -306,7 +321,7 @@ mod tests {
     fn desk(gate: Option<std::sync::mpsc::Receiver<()>>, promised: usize) -> (Desk, Arc<Mutex<Vec<String>>>) {
         let log: Arc<Mutex<Vec<String>>> = Arc::default();
         let model = Letters { said: vec![None, None], log: log.clone(), gate };
-        let desk = Desk::start("letters", promised, move |ready: Ready<'_, ModelError>| {
+        let desk = Desk::start("letters", promised, &Metrics::new(), move |ready: Ready<'_, ModelError>| {
             ready.serve(model);
             Ok(())
         });
@@ -383,7 +398,7 @@ mod tests {
         if let Ok(answer) = desk.ask(chat(1, &[])) {
             assert!(matches!(text(answer).await.1, Piece::Failed(_)));
         }
-        let load = Desk::start("none", 1, |_| Err(ModelError::Failed("no such file".into())));
+        let load = Desk::start("none", 1, &Metrics::new(), |_| Err(ModelError::Failed("no such file".into())));
         assert_eq!(load.err().unwrap().to_string(), "the model failed: no such file");
     }
 }

@@ -24,6 +24,7 @@ use super::desk::{Desk, Ready, StartError};
 use super::memory::Memory;
 use super::window::{self, Turn};
 use crate::engine::model::{Chat, Finish, Generator, ModelError, Piece, Speaker, TokenUsage};
+use crate::metrics::Metrics;
 use crate::runtime::clock;
 
 /// The name under which it is listed.
@@ -61,11 +62,11 @@ pub enum LoadError {
 
 /// Loads the model onto a thread of its own and lets it say a word, so that its weights are in memory. Blocks for some
 /// 300 ms (more where the file is not in the page cache).
-pub fn start(settings: SmolLmSettings) -> Result<LlmEngine, StartError<LoadError>> {
+pub fn start(settings: SmolLmSettings, metrics: &Metrics) -> Result<LlmEngine, StartError<LoadError>> {
     // Each call may have one answer coming and its next prompt read ahead; and a caller that interrupts has its next question
     // in before its last one has gone.
     let promised = settings.conversations * 2 + SEATS;
-    let desk = Desk::start(MODEL, promised, move |ready: Ready<'_, LoadError>| {
+    let desk = Desk::start(MODEL, promised, metrics, move |ready: Ready<'_, LoadError>| {
         let unreadable = |why: String| LoadError::Unreadable { path: settings.path.clone(), why };
         cpu::check()?;
         let model = load(&settings.path)?;

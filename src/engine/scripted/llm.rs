@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use crate::engine::llm::{Answer, Answers, LlmEngine};
 use crate::engine::model::{Chat, Finish, Piece, Speaker, TokenUsage};
 use crate::engine::worker::Busy;
+use crate::metrics::{Metrics, Seats, Stage};
 use crate::runtime::clock;
 
 /// What it says and how fast.
@@ -42,9 +43,10 @@ impl Default for ScriptedLlm {
 }
 
 impl ScriptedLlm {
-    pub fn engine(self) -> LlmEngine {
+    pub fn engine(self, metrics: &Metrics) -> LlmEngine {
         let seats = Arc::new(Semaphore::new(self.seats));
-        LlmEngine::new(Performer { script: self, seats })
+        let meter = metrics.seats(Stage::Llm, self.seats);
+        LlmEngine::new(Performer { script: self, seats, meter })
     }
 
     /// The whole reply to a chat.
@@ -78,6 +80,7 @@ impl ScriptedLlm {
 struct Performer {
     script: ScriptedLlm,
     seats: Arc<Semaphore>,
+    meter: Seats,
 }
 
 impl Answers for Performer {
@@ -86,7 +89,11 @@ impl Answers for Performer {
     }
 
     fn ask(&self, chat: Chat) -> Result<Answer, Busy> {
-        let seat = self.seats.clone().try_acquire_owned().map_err(|_| Busy)?;
+        let seat = self.seats.clone().try_acquire_owned().map_err(|_| {
+            self.meter.refuse();
+            Busy
+        })?;
+        let seat = (seat, self.meter.take());
         let all: Vec<String> = self.script.reply(&chat).split_inclusive(' ').map(str::to_owned).collect();
         let words: Vec<String> = all.iter().take(chat.max_tokens as usize).cloned().collect();
         let finish = if words.len() < all.len() { Finish::Length } else { Finish::Stop };
@@ -128,7 +135,7 @@ mod tests {
             words_per_second: 10.0,
             seats: 1,
         };
-        let engine = script.engine();
+        let engine = script.engine(&Metrics::new());
         let start = clock::now();
         let mut answer = engine.ask(chat(&["a"])).unwrap();
         assert!(engine.ask(chat(&["a"])).is_err(), "one seat");

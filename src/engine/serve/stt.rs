@@ -23,6 +23,7 @@ use crate::engine::model::{ModelError, Transcript};
 use crate::engine::stt::listener::{Input, Listener, Mode, Output};
 use crate::engine::stt::{Seat, SttEngine};
 use crate::media::resample::Polyphase;
+use crate::metrics;
 use crate::onnx::CHUNK;
 use crate::runtime::clock;
 use crate::wire::moshi::{SttIn, SttOut, pack, unpack};
@@ -154,7 +155,7 @@ impl Visit {
             Ok(SttIn::Marker { id }) => self.listener.handle(Input::Marker { id }),
             Ok(SttIn::Init) => self.listener.handle(Input::Init),
             Err(error) => {
-                engine.metrics().bad_input("stt");
+                engine.metrics().bad_input(metrics::Door::Stt);
                 say(socket, &SttOut::Error { message: format!("not a message of this protocol: {error}") }).await?;
                 return Err(Hangup("sent what is no message"));
             }

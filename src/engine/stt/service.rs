@@ -10,7 +10,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use crate::engine::model::{ModelError, Recognizer, Spoken, Transcript};
 use crate::engine::worker::Worker;
 use crate::media::sound::rms;
-use crate::metrics::Metrics;
+use crate::media::time::Samples;
+use crate::metrics::{Guard, Metrics, QueuedStage, Seats, SpeechStage, Stage};
 use crate::onnx::{CHUNK, VadSeat, VadWorker};
 use crate::runtime::{clock, scope};
 
@@ -21,6 +22,7 @@ pub struct SttEngine(Arc<Inner>);
 struct Inner {
     worker: Worker<Job>,
     seats: Arc<Semaphore>,
+    meter: Seats,
     ear: Ear,
     delay: Duration,
     metrics: Metrics,
@@ -39,6 +41,7 @@ pub struct Seat {
     engine: Arc<Inner>,
     vad: Option<VadSeat>,
     _permit: OwnedSemaphorePermit,
+    _counted: Guard,
 }
 
 struct Job {
@@ -50,31 +53,38 @@ impl SttEngine {
     /// Starts the recognizer's thread. `seats`: callers at the same time; one more is told that no channel is free.
     pub fn start(mut recognizer: impl Recognizer, ear: Ear, seats: usize, metrics: Metrics) -> Self {
         // Each seat has one piece of work before the model, and one more that it has just given up.
-        let worker = Worker::start("stt", 2 * seats + 1, move |mut source| {
+        let measure = metrics.clone();
+        let worker = Worker::start("stt", 2 * seats + 1, metrics.queue(QueuedStage::Stt), move |mut source| {
             while let Some(job) = source.next() {
-                serve(&mut recognizer, job);
+                serve(&mut recognizer, job, &measure);
             }
         });
+        let meter = metrics.seats(Stage::Stt, seats);
         let seats = Arc::new(Semaphore::new(seats));
-        Self(Arc::new(Inner { worker, seats, ear, delay: Duration::ZERO, metrics }))
+        Self(Arc::new(Inner { worker, seats, meter, ear, delay: Duration::ZERO, metrics }))
     }
 
     /// The same engine, slower: each answer waits for `delay` first.
     pub fn with_delay(self, delay: Duration) -> Self {
-        let Inner { worker, seats, ear, metrics, .. } = &*self.0;
-        let inner =
-            Inner { worker: worker.clone(), seats: seats.clone(), ear: ear.clone(), delay, metrics: metrics.clone() };
-        Self(Arc::new(inner))
+        let Inner { worker, seats, meter, ear, metrics, .. } = &*self.0;
+        Self(Arc::new(Inner {
+            worker: worker.clone(),
+            seats: seats.clone(),
+            meter: meter.clone(),
+            ear: ear.clone(),
+            delay,
+            metrics: metrics.clone(),
+        }))
     }
 
     /// A place for one more caller; `None` when all are taken.
     pub fn seat(&self) -> Option<Seat> {
-        let permit = self.0.seats.clone().try_acquire_owned().ok()?;
+        let permit = self.0.seats.clone().try_acquire_owned().inspect_err(|_| self.0.meter.refuse()).ok()?;
         let vad = match &self.0.ear {
             Ear::Silero(worker) => Some(worker.seat()),
             Ear::Loudness => None,
         };
-        Some(Seat { engine: self.0.clone(), vad, _permit: permit })
+        Some(Seat { engine: self.0.clone(), vad, _permit: permit, _counted: self.0.meter.take() })
     }
 
     pub fn free_seats(&self) -> usize {
@@ -114,11 +124,12 @@ impl Seat {
     }
 }
 
-fn serve(recognizer: &mut impl Recognizer, mut job: Job) {
+fn serve(recognizer: &mut impl Recognizer, mut job: Job, metrics: &Metrics) {
     if job.answer.is_closed() {
         return;
     }
     let wanted = || !job.answer.is_closed();
+    let began = Instant::now();
     // A panic is a bug in one piece of sound's handling: it costs that piece, not the engine.
     let answer =
         catch_unwind(AssertUnwindSafe(|| recognizer.transcribe(&job.spoken, &wanted))).unwrap_or_else(|panic| {
@@ -126,6 +137,10 @@ fn serve(recognizer: &mut impl Recognizer, mut job: Job) {
             tracing::error!(reason, "the recognizer panicked");
             Err(ModelError::Failed("the recognizer panicked".to_owned()))
         });
+    if answer.is_ok() {
+        let sound = Samples::<16_000>(job.spoken.pcm.len() as u64).as_duration();
+        metrics.real_time_factor(SpeechStage::Stt, began.elapsed(), sound);
+    }
     job.spoken.pcm.clear();
     // Whoever asked may have hung up.
     let _ = job.answer.send(answer);

@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use super::stream::Stream;
 use crate::engine::model::{ClauseEnd, ClauseText, ModelError, Plan, Synthesizer};
 use crate::engine::worker::Worker;
+use crate::metrics::{Guard, Metrics, QueuedStage, Seats, Stage};
 use crate::runtime::scope::panic_message;
 
 type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, ModelError>> + Send + 'a>>;
@@ -31,12 +32,18 @@ pub struct TtsEngine {
     speaker: Arc<dyn Speaker>,
     seats: Arc<Semaphore>,
     capacity: usize,
+    meter: Option<Seats>,
 }
 
 impl TtsEngine {
     /// `capacity`: streams at once; one more is refused.
     pub fn new(speaker: impl Speaker, capacity: usize) -> Self {
-        Self { speaker: Arc::new(speaker), seats: Arc::new(Semaphore::new(capacity)), capacity }
+        Self { speaker: Arc::new(speaker), seats: Arc::new(Semaphore::new(capacity)), capacity, meter: None }
+    }
+
+    /// The same engine, whose seats are counted.
+    pub fn counted(self, metrics: &Metrics) -> Self {
+        Self { meter: Some(metrics.seats(Stage::Tts, self.capacity)), ..self }
     }
 
     /// Loads a model on a thread of its own, says something to itself so that the first caller finds it warm, and returns
@@ -44,10 +51,11 @@ impl TtsEngine {
     pub async fn load<S: Synthesizer>(
         load: impl FnOnce() -> Result<S, ModelError> + Send + 'static,
         capacity: usize,
+        metrics: &Metrics,
     ) -> Result<Self, ModelError> {
         let (ready, is_ready) = oneshot::channel();
         // Every stream has one piece of work in the queue at most.
-        let worker = Worker::start("tts", capacity.max(1), move |mut source| {
+        let worker = Worker::start("tts", capacity.max(1), metrics.queue(QueuedStage::Tts), move |mut source| {
             let loaded = catch_unwind(AssertUnwindSafe(load))
                 .unwrap_or_else(|panic| Err(ModelError::Failed(panic_message(&*panic))));
             let mut model = match loaded.and_then(|mut model| warm(&mut model).map(|()| model)) {
@@ -64,13 +72,17 @@ impl TtsEngine {
             }
         });
         is_ready.await.map_err(|_| ModelError::Failed("the speech model's thread ended while loading".into()))??;
-        Ok(Self::new(Queued(worker), capacity))
+        Ok(Self::new(Queued(worker), capacity).counted(metrics))
     }
 
     /// A seat, if one is free. It is given back when the stream is dropped.
     pub fn open(&self, speed: f32) -> Option<Stream> {
-        let seat = self.seats.clone().try_acquire_owned().ok()?;
-        Some(Stream::new(self.clone(), Seat(seat), speed))
+        let Ok(permit) = self.seats.clone().try_acquire_owned() else {
+            self.meter.iter().for_each(Seats::refuse);
+            return None;
+        };
+        let seat = Seat { _permit: permit, _counted: self.meter.as_ref().map(Seats::take) };
+        Some(Stream::new(self.clone(), seat, speed))
     }
 
     pub fn capacity(&self) -> usize {
@@ -87,7 +99,10 @@ impl TtsEngine {
 }
 
 /// Held by a stream for as long as it lives.
-pub(super) struct Seat(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+pub(super) struct Seat {
+    _permit: OwnedSemaphorePermit,
+    _counted: Option<Guard>,
+}
 
 /// A model behind a queue, most urgent first.
 struct Queued<S: Synthesizer>(Worker<Job<S>>);
