@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 use visavis::engine::stt::gate::Window;
 use visavis::engine::stt::mel::LogMel;
 use visavis::engine::stt::whisper::{WHISPER_FOLDER, Whisper};
+use visavis::metrics::Metrics;
 use visavis::onnx::{CHUNK, LIBRARY, Onnx, VAD_MODEL, VadWorker};
 
 use crate::Function;
@@ -36,7 +37,7 @@ fn onnx(inputs: &Inputs) -> Result<Onnx, String> {
 
 fn detector(inputs: &Inputs) -> Result<VadWorker, String> {
     let model = inputs.model(VAD_MODEL)?;
-    VadWorker::start(&onnx(inputs)?, &model).map_err(|error| error.to_string())
+    VadWorker::start(&onnx(inputs)?, &model, &Metrics::new()).map_err(|error| error.to_string())
 }
 
 fn chunks(inputs: &Inputs) -> impl Iterator<Item = [f32; CHUNK]> + use<> {

@@ -60,7 +60,8 @@ fn prompt(_: &Inputs) -> Result<Call, String> {
         history.insert(Place::End, Entry::User(user), Role::User, SENTENCE).expect("a new turn");
         history.begin_reply(turn).expect("a new turn");
         let ended = Some(Ended::Complete);
-        history.played(&Played { turn, words: words(length), played: length, ready: None, first_sound: None, ended });
+        let (ready, first_sound, faded) = (None, None, None);
+        history.played(&Played { turn, words: words(length), played: length, ready, first_sound, faded, ended });
     }
     let persona = Persona { name: "Theo".to_owned(), instructions: SENTENCE.to_owned(), ..Persona::default() };
     Ok(Box::new(move |watch| {
