@@ -4,9 +4,13 @@
 //! terminal and one for a note ([`table`]), JSON for a machine ([`json`]), and one HTML page with plots that needs nothing
 //! but a browser. Nothing here measures, prints or writes a file.
 
+mod charts;
 mod columns;
+pub mod html;
 pub mod json;
+mod markup;
 mod number;
+mod plot;
 mod run;
 #[cfg(test)]
 mod sample;

@@ -14,6 +14,11 @@ pub fn with_unit(value: f64, unit: Unit) -> String {
     }
 }
 
+/// A time, with its unit.
+pub fn time(seconds: f64) -> String {
+    with_unit(seconds, Unit::Seconds)
+}
+
 /// A time in milliseconds: whole ones, with a decimal only below 10.
 pub fn milliseconds(seconds: f64) -> String {
     let value = seconds * 1000.0;

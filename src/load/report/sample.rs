@@ -19,25 +19,29 @@ pub fn search() -> Run {
     run
 }
 
-/// One knob of the server, a search at each of its values.
+/// One knob of the server, what a search found at each of its values; at the last, a server that turned everybody away.
 pub fn sweep() -> Run {
-    let values = ["1", "2", "4", "8"];
+    let found = [("1", Some(6)), ("2", Some(10)), ("4", Some(16)), ("8", None)];
     let setting = |value: &str| Some(format!("tts.max_batch={value}"));
-    let rows = values.iter().zip([14, 10, 6, 9]).map(|(value, callers)| (setting(value), step(callers, 3)));
+    let step = |callers: Option<usize>| callers.map_or_else(|| turned_away(1), |callers| step(callers, 3));
+    let rows = found.iter().map(|(value, callers)| (setting(value), step(*callers)));
     let mut run = run("How large a batch of voices", rows.collect());
-    let found = [Some(6), Some(10), Some(16), None];
-    let maximum = |(value, callers): (&&str, Option<usize>)| Maximum {
+    let maximum = |(value, callers): &(&str, Option<usize>)| Maximum {
         setting: setting(value),
-        callers,
-        at_cap: callers == Some(16),
+        callers: *callers,
+        at_cap: *callers == Some(16),
         cut_short: false,
     };
-    run.maxima = values.iter().zip(found).map(maximum).collect();
+    run.maxima = found.iter().map(maximum).collect();
     run
 }
 
 /// A server that turned everybody away.
 pub fn all_failed() -> Run {
+    run("A server that is away", vec![(None, turned_away(8))])
+}
+
+fn turned_away(callers: usize) -> Step {
     let outcome = |caller| Outcome {
         connected_s: 0.0,
         failure: Some(if caller % 3 == 0 { Cause::Unreachable } else { Cause::Busy }),
@@ -48,8 +52,7 @@ pub fn all_failed() -> Run {
         caller,
         began_s: 0.1 * caller as f64,
     };
-    let outcomes = (0..8).map(outcome).collect();
-    run("A server that is away", vec![(None, Step { callers: 8, lasted_s: 5.0, outcomes, ..Step::default() })])
+    Step { callers, lasted_s: 5.0, outcomes: (0..callers).map(outcome).collect(), ..Step::default() }
 }
 
 /// Ended before its first step did.
