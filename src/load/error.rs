@@ -1,4 +1,4 @@
-//! data: why a call did not come about, or what did not happen in it; and which cause that counts as
+//! io: why a call did not come about, or what did not happen in it; and which cause that counts as
 
 use std::time::Duration;
 

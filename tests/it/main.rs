@@ -11,6 +11,8 @@ mod front_desk;
 mod house;
 mod kit;
 mod llm;
+mod load_dialling;
+mod load_self_test;
 mod measure;
 mod metrics;
 mod own_voice;

@@ -5,6 +5,8 @@ pub mod echo;
 pub mod house;
 pub mod link;
 pub mod program;
+pub mod script;
 pub mod server;
 pub mod speech;
 pub mod talk;
+pub mod wire;
