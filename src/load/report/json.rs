@@ -263,7 +263,8 @@ mod tests {
     fn odd_runs_are_json_too() {
         assert_eq!(read(&sample::nothing())["steps"].as_array().unwrap().len(), 0);
         assert_eq!(read(&sample::all_failed())["steps"][0]["success"], Value::from(0.0));
-        assert_eq!(read(&sample::search())["maxima"][0]["callers"], Value::from(18));
+        let search = sample::search();
+        assert_eq!(read(&search)["maxima"][0]["callers"], Value::from(search.maxima[0].callers));
         assert_eq!(read(&sample::hostile())["title"], Value::from(sample::hostile().title));
     }
 }

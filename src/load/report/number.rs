@@ -41,7 +41,11 @@ pub fn success(share: f64) -> String {
     }
     // The product of a share such as 0.29 lies a hair below what it should be: the nudge keeps 29 % from being 28.9 %.
     let tenths = (share * 1000.0 + 1e-9).floor() / 10.0;
-    if tenths >= 100.0 { "100".to_string() } else { format!("{tenths:.1}") }
+    match share {
+        _ if tenths >= 100.0 => "100".to_string(),
+        0.0 => "0".to_string(),
+        _ => format!("{tenths:.1}"),
+    }
 }
 
 /// About three digits: 1234, 123, 12.3, 1.23, 0.12; 0 is 0.
@@ -111,6 +115,6 @@ mod tests {
         assert_eq!(success(1.0), "100");
         assert_eq!(success(0.9999), "99.9");
         assert_eq!(success(0.29), "29.0");
-        assert_eq!(success(0.0), "0.0");
+        assert_eq!(success(0.0), "0");
     }
 }

@@ -3,6 +3,7 @@
 use super::run::{Kind, Maximum, Row, Run};
 use crate::load::figure::Figure;
 use crate::load::outcome::{Cause, HostUse, Outcome, Request, Step};
+use crate::load::search::Search;
 use crate::load::target::OF_CALLS;
 
 /// 1 to 24 callers for a minute each. The last step is too much: slow tails, gaps, some calls turned away.
@@ -11,11 +12,15 @@ pub fn users() -> Run {
     run("Calls with a face, 1 to 24 at once", numbers.map(|callers| (None, step(callers, 7))).to_vec())
 }
 
-/// A search that found 18.
+/// A search for the most callers, as it goes by itself.
 pub fn search() -> Run {
-    let numbers = [1, 2, 4, 8, 16, 32, 24, 20, 18, 19];
-    let mut run = run("The most calls under the target", numbers.map(|callers| (None, step(callers, 7))).to_vec());
-    run.maxima = vec![Maximum { setting: None, callers: Some(18), at_cap: false, cut_short: false }];
+    let mut search = Search::new(1, 64);
+    let mut run = run("The most calls under the target", vec![]);
+    while let Some(callers) = search.next() {
+        run.rows.push(Row::of(Kind::Calls, None, &step(callers, 7), &run.targets));
+        search.handle(callers, run.rows.last().is_some_and(|row| row.verdict.met));
+    }
+    run.maxima = vec![Maximum::of(None, &search)];
     run
 }
 

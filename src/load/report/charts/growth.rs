@@ -7,12 +7,14 @@ use crate::load::report::run::Row;
 use crate::load::report::{number, words};
 use crate::load::spread::Spread;
 
-/// p50, p95 and p99 against the users.
+/// p50, p95 and p99 against the users. One step alone has nothing to be held against.
 pub fn growth(view: &View) -> Option<Chart> {
     let rows: Vec<(&Row, &Spread)> = view.rows.iter().filter_map(|row| Some((*row, view.spread(row)?))).collect();
     let title = format!("The wait {}", view.grown());
-    if rows.is_empty() {
-        return unmeasured(view, &title);
+    match rows.len() {
+        0 => return view.rows.first().and_then(|_| unmeasured(view, &title)),
+        1 => return None,
+        _ => {}
     }
     let most = rows.iter().map(|(_, spread)| spread.percentile(99)).fold(0.0, f64::max);
     let (bound, most, remark) = view.bound(most);
@@ -48,13 +50,16 @@ pub fn growth(view: &View) -> Option<Chart> {
     })
 }
 
-/// CPU per second of session.
+/// CPU per second of session, likewise.
 pub fn cpu(view: &View) -> Option<Chart> {
     let server = |row: &Row| row.tally.server.and_then(|cost| cost.cpu_ms_per_session_s);
     let own = |row: &Row| row.tally.own.cpu_ms_per_session_s;
     type Share = fn(&Row) -> Option<f64>;
     let sides: [(&str, Share); 2] = [("server", server), ("callers", own)];
-    let (x, places) = if view.rows.is_empty() { return None } else { view.across() };
+    if view.rows.len() < 2 {
+        return None;
+    }
+    let (x, places) = view.across();
     let series = sides.into_iter().enumerate().map(|(slot, (name, share))| {
         let rows = view.rows.iter().zip(&places);
         let points: Vec<(f64, f64, String)> = rows

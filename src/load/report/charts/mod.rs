@@ -66,6 +66,16 @@ mod tests {
         }
     }
 
+    /// One step alone is not held against others, and no step at all is not drawn.
+    #[test]
+    fn one_step_has_no_curve() {
+        let mut one = sample::users();
+        one.rows.truncate(1);
+        let wanted = ["Where the wait goes", "The wait of all answers", "What failed", "Every request in its time"];
+        assert_eq!(titles(&one), wanted);
+        assert!(titles(&sample::nothing()).is_empty());
+    }
+
     #[test]
     fn without_data_there_is_a_sentence() {
         assert_eq!(titles(&sample::all_failed()), ["The wait by number of users", "What failed"]);

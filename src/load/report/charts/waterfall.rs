@@ -13,9 +13,12 @@ pub fn waterfall(view: &View) -> Option<Chart> {
     if rows.is_empty() {
         return None;
     }
-    let stats: [(&str, fn(&StageTimes) -> f64); 2] = [("p50", |at| at.p50_s), ("p95", |at| at.p95_s)];
+    type Time = fn(&StageTimes) -> f64;
+    let stats: [(u8, Time); 2] = [(50, |at| at.p50_s), (95, |at| at.p95_s)];
     let group = |row: &&Row| {
-        let bar = |(name, of): (&str, fn(&StageTimes) -> f64)| {
+        let bar = |(percent, of): (u8, Time)| {
+            let name = format!("p{percent}");
+            let whole = view.spread(row).map(|spread| number::time(spread.percentile(percent)));
             let part = |at: &StageTimes| Part {
                 ink: ink(at.stage),
                 value: of(at),
@@ -23,9 +26,9 @@ pub fn waterfall(view: &View) -> Option<Chart> {
                 tip: format!("{} {name}: {}", at.stage.title(), number::time(of(at))),
             };
             Bar {
-                name: name.to_string(),
-                end: number::time(row.stages.iter().map(of).sum()),
                 parts: row.stages.iter().map(part).collect(),
+                end: whole.map_or(String::new(), |whole| format!("whole: {whole}")),
+                name,
             }
         };
         Group { name: row.label(), bars: stats.map(bar).into() }

@@ -74,11 +74,6 @@ impl Axis {
         let place = (value - self.from) / (self.to - self.from);
         if place.is_finite() { place.clamp(0.0, 1.0) } else { 0.0 }
     }
-
-    /// Where the last tick stands, or where the axis ends.
-    pub fn end(&self) -> f64 {
-        self.to
-    }
 }
 
 /// How many nines a share has: 0.9 → 1, 0.99 → 2.
@@ -138,7 +133,7 @@ mod tests {
                 prop_assert!(axis.ticks.windows(2).all(|pair| pair[0].0 < pair[1].0), "{:?}", axis.ticks);
                 prop_assert!((0.0..=1.0).contains(&axis.place(value)));
             }
-            prop_assert!(most.is_nan() || Axis::from_zero("", most, wanted).end() >= most * (1.0 - 1e-6));
+            prop_assert!(most.is_nan() || Axis::from_zero("", most, wanted).to >= most * (1.0 - 1e-6));
         }
     }
 }
