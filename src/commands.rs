@@ -1,6 +1,7 @@
 //! io: what each command does
 
 mod load;
+mod progress;
 
 use std::future::Future;
 use std::io::IsTerminal;

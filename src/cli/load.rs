@@ -74,6 +74,17 @@ pub enum Door {
 pub enum Dial {
     /// OpenAI Realtime's: the offer as SDP to /v1/realtime/calls
     Realtime,
+    /// Pipecat's small WebRTC transport and its like: JSON with the offer to /api/offer
+    Offer,
+}
+
+impl From<Dial> for visavis::load::Dial {
+    fn from(dial: Dial) -> Self {
+        match dial {
+            Dial::Realtime => Self::Realtime,
+            Dial::Offer => Self::Offer,
+        }
+    }
 }
 
 /// One key of the server's configuration and the values to try.

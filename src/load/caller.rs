@@ -306,6 +306,12 @@ impl Caller {
         self.measured(gone).await
     }
 
+    /// The same by the connection alone, as a browser's `pc.close()` does it.
+    pub async fn close_line(mut self) -> Visit {
+        self.location = None;
+        self.leave().await
+    }
+
     /// Pulls the plug, and gives what was measured until then.
     pub async fn drop_out(self) -> Visit {
         let gone = self.look(|recording| recording.ended.clone().map(|(_, gone)| gone));

@@ -3,20 +3,23 @@
 //! In: a stage (where, what, with what), how many, how long. Out: a [`Step`] with what came of every call.
 //! Never: outlasts its time by more than the callers' goodbyes; loses what was measured before it was ended early.
 
+use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::caller::CallSettings;
+use super::figure::Figure;
 use super::host::Watched;
 use super::outcome::{Cause, Outcome, Step};
 use super::person::Person;
 use super::plan::{self, Choice, Plan};
 use super::scenario::Scenario;
 use super::speech::Spoken;
-use crate::runtime::scope::Scope;
+use crate::runtime::scope::{Scope, TaskCounter};
 use crate::runtime::{clock, lane};
 
 /// What all callers of a crowd share.
@@ -130,18 +133,38 @@ pub async fn step(
     watched: &mut Watched,
     stop: &CancellationToken,
 ) -> Step {
-    watched.begin().await;
     let choice = Choice { say: stage.say.len(), talk_over: stage.talk_over.len() };
-    let began = clock::now();
     let arrivals = plan::arrivals(stage.scenario.arrive, stage.seed, callers);
-    let mut scope = Scope::child_of(stop, stage.call.tasks.clone());
-    let (tell, mut told) = lane::waiting(TOLD);
-    for (number, arrives) in arrivals.into_iter().enumerate() {
+    let lives = arrivals.into_iter().enumerate().map(|(number, arrives)| {
         let plan = Plan::new(&stage.scenario, stage.seed, number, choice);
         let person = Person { number, plan, stage: stage.clone() };
-        let (over, tell) = (scope.token().clone(), tell.clone());
-        scope.spawn("person", async move {
-            person.live(began + arrives, over, tell).await;
+        move |begins: Instant, over, told| person.live(begins + arrives, over, told)
+    });
+    gather(lives, stage.began, stage.call.tasks.clone(), length, watched, stop).await
+}
+
+/// Lets everybody live, from the moment that each is told, until the time is over, `stop` is cancelled or all have ended.
+/// `run_began` is zero of the outcomes' times.
+pub(super) async fn gather<F>(
+    lives: impl ExactSizeIterator<Item = impl FnOnce(Instant, CancellationToken, mpsc::Sender<Outcome>) -> F>,
+    run_began: Instant,
+    tasks: TaskCounter,
+    length: Length,
+    watched: &mut Watched,
+    stop: &CancellationToken,
+) -> Step
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    watched.begin().await;
+    let callers = lives.len();
+    let began = clock::now();
+    let mut scope = Scope::child_of(stop, tasks);
+    let (tell, mut told) = lane::waiting(TOLD);
+    for live in lives {
+        let life = live(began, scope.token().clone(), tell.clone());
+        scope.spawn("caller of a crowd", async move {
+            life.await;
             anyhow::Ok(())
         });
     }
@@ -170,22 +193,18 @@ pub async fn step(
     let (server, own) = watched.end().await;
     let cut_short = stop.is_cancelled() && ended < until;
     goodbye(&mut scope, &mut told, &mut outcomes, all_done).await;
-    let window = (stage.seconds(counts_from.min(ended)), stage.seconds(ended));
+    let second = |at: Instant| at.saturating_duration_since(run_began).as_secs_f64();
+    let window = (second(counts_from.min(ended)), second(ended));
     for outcome in &mut outcomes {
         count_only(outcome, window);
     }
     outcomes.retain(|outcome| outcome.connected_s > 0.0 || outcome.began_s >= window.0);
-    outcomes.sort_by(|a, b| (a.caller, a.began_s).partial_cmp(&(b.caller, b.began_s)).expect("times are numbers"));
+    outcomes.sort_by(|a, b| a.caller.cmp(&b.caller).then(a.began_s.total_cmp(&b.began_s)));
     Step { callers, lasted_s: window.1 - window.0, outcomes, server, own, cut_short }
 }
 
 /// Ends whoever still calls, and takes what they have to tell.
-async fn goodbye(
-    scope: &mut Scope,
-    told: &mut tokio::sync::mpsc::Receiver<Outcome>,
-    outcomes: &mut Vec<Outcome>,
-    all_done: bool,
-) {
+async fn goodbye(scope: &mut Scope, told: &mut mpsc::Receiver<Outcome>, outcomes: &mut Vec<Outcome>, all_done: bool) {
     scope.token().cancel();
     let last_words = async {
         while let Some(outcome) = told.recv().await {
@@ -203,15 +222,16 @@ async fn goodbye(
     scope.abort_all().await;
 }
 
-/// Leaves of an outcome what lies in the window: calls that reach into it are shortened to it, and what was spoken with them.
+/// Leaves of an outcome what lies in the window: the questions asked in it, the time connected in it, and of what was spoken
+/// the same share. Without a count of its own, speech is taken to be spread evenly over a call.
 fn count_only(outcome: &mut Outcome, (from, to): (f64, f64)) {
     outcome.requests.retain(|request| request.at_s >= from && request.at_s <= to);
     let whole = outcome.connected_s;
-    // Dialling takes its place before the connection; what is off by it is a fraction of a second of a call.
-    let (began, ended) = (outcome.began_s.max(from), (outcome.began_s + whole).min(to));
-    let left = (ended - began).clamp(0.0, whole);
-    let share = if whole > 0.0 { left / whole } else { 0.0 };
-    outcome.connected_s = left;
+    let dialling = outcome.values.iter().find(|(of, _)| *of == Figure::Connect).map_or(0.0, |(_, seconds)| *seconds);
+    let connected = outcome.began_s + dialling;
+    let counted = ((connected + whole).min(to) - connected.max(from)).clamp(0.0, whole);
+    let share = if whole > 0.0 { counted / whole } else { 0.0 };
+    outcome.connected_s = counted;
     outcome.caller_spoke_s *= share;
     outcome.agent_spoke_s *= share;
 }
@@ -220,4 +240,4 @@ fn count_only(outcome: &mut Outcome, (from, to): (f64, f64)) {
 const TOLD: usize = 64;
 
 /// What callers may take to leave: a DELETE, the server's goodbye, and a last word to say out of the way.
-const GOODBYES: Duration = Duration::from_secs(20);
+const GOODBYES: Duration = Duration::from_secs(30);

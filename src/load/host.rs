@@ -223,6 +223,21 @@ fn processes() -> Vec<u32> {
     entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
+/// Processor, cores and memory of this machine, in a few words.
+pub fn machine() -> String {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let (cpu, memory) = (read("/proc/cpuinfo"), read("/proc/meminfo"));
+    let field = |text: &str, name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    };
+    let model = field(&cpu, "model name").unwrap_or_else(|| "a processor without a name".into());
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let kb =
+        field(&memory, "MemTotal").and_then(|kb| kb.trim_end_matches(" kB").parse::<f64>().ok()).unwrap_or_default();
+    format!("{model}, {cores} {}, {:.0} GB", if cores == 1 { "core" } else { "cores" }, kb / 1e6)
+}
+
 /// USER_HZ: 100 on every x86-64 Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
 const PAGE_BYTES: f64 = 4096.0;

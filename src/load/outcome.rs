@@ -34,6 +34,22 @@ pub struct Request {
     pub values: Vec<(Figure, f64)>,
 }
 
+impl Outcome {
+    /// Of somebody of whom nothing is known yet.
+    pub fn nothing(caller: usize, began_s: f64) -> Self {
+        Self {
+            caller,
+            began_s,
+            connected_s: 0.0,
+            caller_spoke_s: 0.0,
+            agent_spoke_s: 0.0,
+            failure: None,
+            values: vec![],
+            requests: vec![],
+        }
+    }
+}
+
 impl Request {
     pub fn value(&self, figure: Figure) -> Option<f64> {
         self.values.iter().find(|(of, _)| *of == figure).map(|(_, value)| *value)

@@ -5,15 +5,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::caller::Caller;
 use super::crowd::Stage;
+use super::dial::Dial;
 use super::error::CallerError;
 use super::figure::Figure;
-use super::outcome::{Cause, Outcome, Request};
+use super::outcome::{Cause, Outcome};
 use super::plan::{Plan, Then, Turn};
 use super::scenario::Leave;
 use super::speech::Spoken;
@@ -57,105 +58,100 @@ impl Person {
 
     /// One call; `None` when the time was up before it had come about: nothing can be said of it.
     async fn visit(&mut self, over: &CancellationToken) -> Option<Outcome> {
-        let began = clock::now();
-        let mut outcome = Outcome {
-            caller: self.number,
-            began_s: self.stage.seconds(began),
-            connected_s: 0.0,
-            caller_spoke_s: 0.0,
-            agent_spoke_s: 0.0,
-            failure: None,
-            values: vec![],
-            requests: vec![],
-        };
+        let began_s = self.stage.seconds(clock::now());
         let stage = self.stage.clone();
         stage.progress.dials();
         let dialled = tokio::select! {
-            () = over.cancelled() => None,
-            dialled = self.dial() => Some(dialled),
-        };
-        let mut caller = match dialled {
-            None => {
+            () = over.cancelled() => {
                 stage.progress.gives_up();
                 return None;
             }
-            Some(Err(cause)) => {
-                stage.progress.fails_to_connect();
-                outcome.failure = Some(cause);
-                return Some(outcome);
-            }
-            Some(Ok(caller)) => caller,
+            dialled = self.dial() => dialled,
         };
-        let connected = clock::now();
+        let mut caller = match dialled {
+            Ok(caller) => caller,
+            Err(cause) => {
+                stage.progress.fails_to_connect();
+                return Some(Outcome { failure: Some(cause), ..Outcome::nothing(self.number, began_s) });
+            }
+        };
         stage.progress.connects();
+        let mut talk = Talk { caller: &mut caller, stage: &stage, was_greeted: false };
         let end = tokio::select! {
             () = over.cancelled() => End::Done,
-            end = self.converse(&mut caller, &mut outcome.requests) => end,
+            end = talk.converse(&mut self.plan) => end,
         };
-        outcome.connected_s = (clock::now() - connected).as_secs_f64();
-        outcome.failure = match end {
+        let was_greeted = talk.was_greeted;
+        let failure = match end {
             End::Failed(cause) => Some(cause),
             End::Done | End::MidAnswer => None,
         };
-        stage.progress.leaves(outcome.failure);
-        self.leave(caller, &mut outcome).await;
-        Some(outcome)
+        stage.progress.leaves(failure);
+        let mut visit = match (failure, stage.scenario.hang_up.how) {
+            // Nobody may be there to say goodbye to.
+            (Some(_), _) | (None, Leave::Vanish) => caller.drop_out().await,
+            (None, Leave::HangUp) => caller.leave().await,
+            (None, Leave::Close) => caller.close_line().await,
+        };
+        if was_greeted && let Some(greeting) = visit.requests.first_mut() {
+            // Nobody had spoken: what it took is no answer's time. How it sounded counts.
+            greeting.values.retain(|(figure, _)| !OF_A_QUESTION.contains(figure));
+        }
+        Some(visit.outcome(self.number, failure))
     }
 
     /// Until media flows.
     async fn dial(&self) -> Result<Caller, Cause> {
         let stage = &self.stage;
-        let mut caller = Caller::join(&stage.http, &stage.call).await.map_err(|error| not_admitted(&error))?;
+        let mut caller = Caller::join(&stage.http, &stage.call).await.map_err(|error| Cause::from(&error))?;
         match caller.connected(stage.scenario.patience.connect).await {
             Ok(_) => Ok(caller),
+            // Whoever hangs up before there was a call has not been called.
             Err(CallerError::NotConnected(_) | CallerError::Over(_)) => Err(Cause::NotConnected),
-            Err(error) => Err(broken(&error)),
+            Err(error) => Err(Cause::from(&error)),
         }
-    }
-
-    async fn converse(&mut self, caller: &mut Caller, requests: &mut Vec<Request>) -> End {
-        if let Err(cause) = self.introduce(caller).await {
-            return End::Failed(cause);
-        }
-        if self.stage.scenario.greeting {
-            match self.greeted(caller).await {
-                Ok(()) => {}
-                Err(cause @ (Cause::NoAnswer | Cause::Endless)) => {
-                    requests.push(Request {
-                        at_s: self.stage.seconds(clock::now()),
-                        failure: Some(cause),
-                        values: vec![],
-                    });
-                }
-                Err(cause) => return End::Failed(cause),
-            }
-        }
-        while let Some(turn) = self.plan.turn() {
-            clock::sleep(turn.pause).await;
-            match self.turn(caller, turn, requests).await {
-                Ok(true) => {}
-                Ok(false) => return End::MidAnswer,
-                Err(cause) => return End::Failed(cause),
-            }
-        }
-        End::Done
     }
 }
 
-impl Person {
-    /// Says who is wanted, how patient the ears shall be and what to be told.
-    async fn introduce(&self, caller: &mut Caller) -> Result<(), Cause> {
+/// A call that is up.
+struct Talk<'a> {
+    caller: &'a mut Caller,
+    stage: &'a Stage,
+    /// The first question was the wish to be greeted.
+    was_greeted: bool,
+}
+
+impl Talk<'_> {
+    async fn converse(&mut self, plan: &mut Plan) -> End {
+        match self.through(plan).await {
+            Ok(end) => end,
+            Err(cause) => End::Failed(cause),
+        }
+    }
+
+    async fn through(&mut self, plan: &mut Plan) -> Result<End, Cause> {
+        // Of servers that speak no events nobody knows how to ask them for anything but an answer.
+        if self.stage.call.dial == Dial::Realtime {
+            self.introduce().await?;
+            if self.stage.scenario.greeting {
+                self.send(&json!({ "type": "response.create" })).await?;
+                self.was_greeted = true;
+                self.answer().await?;
+            }
+        }
+        while let Some(turn) = plan.turn() {
+            clock::sleep(turn.pause).await;
+            if let Some(end) = self.turn(turn).await? {
+                return Ok(end);
+            }
+        }
+        Ok(End::Done)
+    }
+
+    /// Says who is wanted, how patient its ears shall be and what to be told.
+    async fn introduce(&mut self) -> Result<(), Cause> {
         let scenario = &self.stage.scenario;
-        let within = scenario.patience.connect;
-        match caller.event("session.created", within).await {
-            Ok(_) => {}
-            Err(CallerError::TooLate { .. }) => return Err(Cause::Garbage),
-            Err(error) => return Err(broken(&error)),
-        }
         let mut session = json!({ "type": "realtime" });
-        if !scenario.include.is_empty() {
-            session["include"] = json!(scenario.include);
-        }
         if let Some(person) = &scenario.person {
             session["audio"]["output"]["voice"] = json!(person);
         }
@@ -163,144 +159,100 @@ impl Person {
             let ms = silence.as_millis() as u64;
             session["audio"]["input"]["turn_detection"] = json!({ "type": "server_vad", "silence_duration_ms": ms });
         }
-        let update = json!({ "type": "session.update", "session": session });
-        caller.send(&update).await.map_err(|error| broken(&error))
-    }
-
-    async fn greeted(&self, caller: &mut Caller) -> Result<(), Cause> {
-        caller.send(&json!({ "type": "response.create" })).await.map_err(|error| broken(&error))?;
-        self.begins(caller).await?;
-        self.ends(caller).await
-    }
-
-    /// Asks, and takes the answer as the plan says. `false`: the caller has left in its middle.
-    async fn turn(&self, caller: &mut Caller, turn: Turn, requests: &mut Vec<Request>) -> Result<bool, Cause> {
-        let ended = say(caller, &self.stage.say[turn.say]).await?;
-        let mut request = self.asked(ended);
-        match self.begins(caller).await {
-            Ok(at) => request.values.push((Figure::Turn, (at - ended).as_secs_f64())),
-            Err(cause) => return self.note(request, cause, requests),
+        if session.as_object().is_some_and(|session| session.len() > 1) {
+            self.send(&json!({ "type": "session.update", "session": session })).await?;
         }
+        // On its own: a server that knows none of them refuses this and nothing else.
+        if !scenario.include.is_empty() {
+            let session = json!({ "type": "realtime", "include": scenario.include });
+            self.send(&json!({ "type": "session.update", "session": session })).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks, and takes the answer as the plan says. Gives an end where that is one.
+    async fn turn(&mut self, turn: Turn) -> Result<Option<End>, Cause> {
+        self.say(&self.stage.say[turn.say]).await?;
         match turn.then {
-            Then::Hear => {}
+            Then::Hear => self.answer().await?,
             Then::Leave { after } => {
-                clock::sleep(after).await;
-                requests.push(request);
-                return Ok(false);
+                if self.begins().await? {
+                    clock::sleep(after).await;
+                    return Ok(Some(End::MidAnswer));
+                }
             }
-            Then::TalkOver { after, say: over } => {
-                clock::sleep(after).await;
-                requests.push(request);
-                let ended = say(caller, &self.stage.talk_over[over]).await?;
-                request = self.asked(ended);
-                match self.begins(caller).await {
-                    Ok(at) => request.values.push((Figure::Turn, (at - ended).as_secs_f64())),
-                    Err(cause) => return self.note(request, cause, requests),
+            Then::TalkOver { after, say } => {
+                if self.begins().await? {
+                    clock::sleep(after).await;
+                    self.say(&self.stage.talk_over[say]).await?;
+                    self.answer().await?;
                 }
             }
         }
-        match self.ends(caller).await {
-            Ok(()) => {
-                requests.push(request);
+        Ok(None)
+    }
+
+    /// Listens to the whole answer.
+    async fn answer(&mut self) -> Result<(), Cause> {
+        if !self.begins().await? {
+            return Ok(());
+        }
+        let over = self.caller.answered(self.stage.scenario.patience.end).await;
+        match over.map(|request| request.failure) {
+            Ok(None) => {
                 self.stage.progress.is_answered();
-                Ok(true)
+                Ok(())
             }
-            Err(cause) => self.note(request, cause, requests),
+            Ok(Some(cause)) => self.goes_on_after(cause),
+            Err(error) => self.goes_on_after(Cause::from(&error)),
         }
     }
 
-    fn asked(&self, ended: Instant) -> Request {
-        Request { at_s: self.stage.seconds(ended), ..Request::default() }
+    /// Whether an answer begins; without one the caller asks on, unless there is nobody left to ask.
+    async fn begins(&mut self) -> Result<bool, Cause> {
+        match self.caller.hears_answer(self.stage.scenario.patience.answer).await {
+            Ok(_) => Ok(true),
+            Err(error) => self.goes_on_after(Cause::from(&error)).map(|()| false),
+        }
     }
 
-    /// A question without its answer: the caller asks on, unless there is nobody left to ask.
-    fn note(&self, request: Request, cause: Cause, requests: &mut Vec<Request>) -> Result<bool, Cause> {
-        self.stage.progress.is_not_answered();
-        requests.push(Request { failure: Some(cause), ..request });
+    fn goes_on_after(&self, cause: Cause) -> Result<(), Cause> {
         match cause {
-            Cause::NoAnswer | Cause::Failed => Ok(true),
+            Cause::NoAnswer | Cause::Failed => {
+                self.stage.progress.is_not_answered();
+                Ok(())
+            }
             cause => Err(cause),
         }
     }
 
-    async fn begins(&self, caller: &mut Caller) -> Result<Instant, Cause> {
-        match caller.event("output_audio_buffer.started", self.stage.scenario.patience.answer).await {
-            Ok(note) => Ok(note.arrival),
-            Err(CallerError::TooLate { .. }) => Err(Cause::NoAnswer),
-            Err(error) => Err(broken(&error)),
+    /// Says it to its end; what follows its last audible sample is silence like any other.
+    async fn say(&mut self, spoken: &Spoken) -> Result<(), Cause> {
+        let mut saying = self.caller.say(&spoken.utterance).await.map_err(|error| Cause::from(&error))?;
+        let limit = spoken.utterance.length() + TONGUE_TIED;
+        match clock::timeout(limit, saying.speech_ended()).await {
+            Ok(ended) => ended.map(drop).map_err(|error| Cause::from(&error)),
+            // Our own side stalls: the machine has no time for this many callers.
+            Err(_) => Err(Cause::Dropped),
         }
     }
 
-    async fn ends(&self, caller: &mut Caller) -> Result<(), Cause> {
-        match caller.event("output_audio_buffer.stopped", self.stage.scenario.patience.end).await {
-            Ok(_) => Ok(()),
-            Err(CallerError::TooLate { .. }) => Err(Cause::Endless),
-            Err(error) => Err(broken(&error)),
-        }
-    }
-
-    async fn leave(&self, caller: Caller, outcome: &mut Outcome) {
-        // A call that has failed is left without ceremony: nobody may be there to say goodbye to.
-        let how = if outcome.failure.is_some() { Leave::Vanish } else { self.stage.scenario.hang_up.how };
-        let left = match how {
-            Leave::HangUp => caller.hang_up().await.map(drop),
-            Leave::Close => caller.close().await.map(drop),
-            Leave::Vanish => {
-                caller.vanish().await;
-                Ok(())
-            }
-        };
-        if let Err(error) = left {
-            tracing::debug!(%error, caller = self.number, "a goodbye was not answered");
+    async fn send(&mut self, event: &Value) -> Result<(), Cause> {
+        match clock::timeout(TONGUE_TIED, self.caller.send(event)).await {
+            Ok(sent) => sent.map_err(|error| Cause::from(&error)),
+            Err(_) => Err(Cause::Dropped),
         }
     }
 }
 
-/// Says it; gives when its last audible sample left.
-async fn say(caller: &mut Caller, spoken: &Spoken) -> Result<Instant, Cause> {
-    let mut saying = caller.say(&spoken.utterance).await.map_err(|error| broken(&error))?;
-    let limit = spoken.utterance.length() + TONGUE_TIED;
-    match clock::timeout(limit, saying.speech_ended()).await {
-        Ok(ended) => ended.map_err(|error| broken(&error)),
-        // Our own side stalls: the machine has no time for this many callers.
-        Err(_) => Err(Cause::Dropped),
-    }
-}
+/// What is measured from a question on.
+const OF_A_QUESTION: [Figure; 4] = [Figure::Turn, Figure::Ttft, Figure::Ttfb, Figure::Play];
 
-/// Why there was no call.
-fn not_admitted(error: &CallerError) -> Cause {
-    match error {
-        CallerError::Refused { status, .. } => refusal(status.as_u16()),
-        CallerError::Http(error) if error.is_body() || error.is_decode() => Cause::Garbage,
-        CallerError::Http(_) => Cause::Unreachable,
-        CallerError::Answer(_) | CallerError::Rtc(_) => Cause::Garbage,
-        _ => Cause::Unreachable,
-    }
-}
-
-/// What an HTTP status other than success means to a caller.
-pub(super) fn refusal(status: u16) -> Cause {
-    match status {
-        429 | 503 => Cause::Busy,
-        // It answered as no server of these protocols does.
-        100..=399 => Cause::Garbage,
-        _ => Cause::Refused,
-    }
-}
-
-/// Why a call that was up is no more.
-fn broken(error: &CallerError) -> Cause {
-    match error {
-        CallerError::Answer(_) => Cause::Garbage,
-        _ => Cause::Dropped,
-    }
-}
-
-/// Calls of one caller in one step: ten hours of calls of three seconds.
+/// Calls of one caller in one step: hours of calls of three seconds.
 const MOST_VISITS: usize = 10_000;
 
 /// Nobody dials faster: a caller that is refused at once does not become a flood.
 const LEAST_AWAY: Duration = Duration::from_millis(200);
 
-/// How much longer an utterance may take than it lasts.
+/// How much longer an utterance may take than it lasts, and how long an event may wait to be sent.
 const TONGUE_TIED: Duration = Duration::from_secs(10);

@@ -34,12 +34,17 @@ pub enum Mode {
 #[derive(Debug, Default)]
 pub struct Ran {
     pub steps: Vec<Step>,
-    /// A search's answer: `Some(None)` when not even one caller met the target.
-    pub found: Option<Option<usize>>,
-    /// Every step met the target; of a search, that there is an answer.
-    pub met: bool,
+    /// What was searched for, and what is known of it.
+    pub search: Option<Search>,
     /// It was ended before its last step was done.
     pub cut_short: bool,
+}
+
+impl Ran {
+    /// Ended before its first step.
+    pub fn cut_short() -> Self {
+        Self { cut_short: true, ..Self::default() }
+    }
 }
 
 impl Crowd {
@@ -64,7 +69,7 @@ impl Crowd {
     }
 }
 
-/// Plays all steps, or those before `stop`. Each is told to `tell` with its tally and whether it met the targets.
+/// Plays all steps, or those before `stop`. Each is told to `tell`.
 pub async fn run(
     crowd: &Crowd,
     mode: &Mode,
@@ -72,20 +77,18 @@ pub async fn run(
     targets: &Targets,
     watched: &mut Watched,
     stop: &CancellationToken,
-    mut tell: impl FnMut(&Step, &Tally, bool),
+    mut tell: impl FnMut(&Step),
 ) -> Ran {
     let mut course = match mode {
         Mode::Steps(steps) => Course::Given(steps.clone().into_iter()),
         Mode::Search { cap } => Course::Search(Search::new(1, *cap)),
     };
-    let mut ran = Ran { met: true, ..Ran::default() };
+    let mut ran = Ran::default();
     while let Some(callers) = course.next() {
         crowd.progress().step(callers, length);
         let step = crowd.step(callers, length, watched, stop).await;
-        let tally = Tally::of(&step);
-        let met = targets.judge(&tally).met;
-        tell(&step, &tally, met);
-        ran.met &= met;
+        tell(&step);
+        let met = targets.judge(&Tally::of(&step)).met;
         // Half a step says nothing about its number of callers.
         ran.cut_short = step.cut_short || stop.is_cancelled();
         ran.steps.push(step);
@@ -95,8 +98,7 @@ pub async fn run(
         course.handle(callers, met);
     }
     if let Course::Search(search) = course {
-        ran.found = Some(search.found());
-        ran.met = search.found().is_some();
+        ran.search = Some(search);
     }
     ran
 }
