@@ -11,12 +11,15 @@ pub struct Load {
     /// What is called: a whole server, or one engine's door
     #[arg(value_enum, default_value_t = Door::Calls)]
     pub door: Door,
-    /// The server [default: http://127.0.0.1:8080, or what --command says; engines: their usual ports]
+    /// The server [default: what --command says, else 127.0.0.1 and 8080; 8089 for tts, 8090 for stt, 8091 for llm]
     #[arg(long, value_name = "URL")]
     pub server: Option<String>,
     /// How calls are placed
     #[arg(long, value_enum, default_value_t = Dial::Realtime)]
     pub dial: Dial,
+    /// stt: whose protocol the engine speaks
+    #[arg(long, value_enum, default_value_t = Dialect::Visavis)]
+    pub dialect: Dialect,
     /// The server's token
     #[arg(long, value_name = "TOKEN")]
     pub token: Option<String>,
@@ -68,6 +71,20 @@ pub struct Load {
 pub enum Door {
     /// Calls: WebRTC, as a browser places them
     Calls,
+    /// Text to speech: /api/tts_streaming
+    Tts,
+    /// Speech to text: /api/asr-streaming
+    Stt,
+    /// A language model: /v1/chat/completions
+    Llm,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Dialect {
+    /// 16 kHz, partials and finals, as our engine offers them
+    Visavis,
+    /// 24 kHz and words as they come, for a real moshi-server
+    Moshi,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -76,6 +93,15 @@ pub enum Dial {
     Realtime,
     /// Pipecat's small WebRTC transport and its like: JSON with the offer to /api/offer
     Offer,
+}
+
+impl From<Dialect> for visavis::load::doors::stt::Dialect {
+    fn from(dialect: Dialect) -> Self {
+        match dialect {
+            Dialect::Visavis => Self::Visavis,
+            Dialect::Moshi => Self::Moshi,
+        }
+    }
 }
 
 impl From<Dial> for visavis::load::Dial {
@@ -129,6 +155,10 @@ Examples:
                                                       with a server of its own, without the face
   visavis load --command 'visavis serve --config configs/load/server.toml' --sweep video.fps=10,15,25
                                                       the same search for each value of a setting
+  visavis load --server http://host:7860 --dial offer --concurrency 4
+                                                      the same callers for a Pipecat server: its figures beside ours
+  visavis load tts --server ws://gpu:8089 --target success:1.00,ttfb:p99@1s,rtf:p99@1.00
+                                                      how many voices at once an engine has
 
 Ctrl-C ends the step and prints what was measured so far; a second one ends the program.
 Exit codes: 0 all done, and any --target met; 1 a --target was missed; 64 wrong usage; 69 the server or the recorded speech

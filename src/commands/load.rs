@@ -11,18 +11,22 @@ use tokio_util::sync::CancellationToken;
 use visavis::config::models;
 use visavis::load::CallSettings;
 use visavis::load::crowd::{Length, Stage};
-use visavis::load::figure::Figure;
+use visavis::load::doors::llm::Llm;
+use visavis::load::doors::stt::Stt;
+use visavis::load::doors::tts::Tts;
+use visavis::load::doors::{Clients, Engine};
 use visavis::load::host::{self, Watched};
 use visavis::load::reach::{Reached, reach};
-use visavis::load::report::{Kind, Maximum, Row, Run, json, table};
+use visavis::load::report::{Kind, Maximum, Row, Run, html, json, table};
 use visavis::load::run::{self, Crowd, Mode, Ran};
 use visavis::load::scenario::Scenario;
-use visavis::load::speech::{Speech, Spoken};
+use visavis::load::speech::{Speech, SpeechError, Spoken};
 use visavis::load::spread::Stat;
 use visavis::load::target::{self, Targets};
 use visavis::rtc::Identity;
 use visavis::runtime::clock;
 use visavis::runtime::program::{Program, words};
+use visavis::runtime::scope::TaskCounter;
 
 use super::progress::Bar;
 use super::{Failure, Outcome, because, signals};
@@ -56,16 +60,20 @@ fn cast(load: &Load) -> Result<Cast, Failure> {
     scenario.video &= !load.no_video;
     let kind = match load.door {
         Door::Calls => Kind::Calls,
+        Door::Tts => Kind::Tts,
+        Door::Stt => Kind::Stt,
+        Door::Llm => Kind::Llm,
     };
-    let given = load.target.as_deref().unwrap_or(target::OF_CALLS);
+    let given = load.target.as_deref().unwrap_or(match kind {
+        Kind::Calls => target::OF_CALLS,
+        Kind::Tts => target::OF_TTS,
+        Kind::Stt => target::OF_STT,
+        Kind::Llm => target::OF_LLM,
+    });
     let targets = given.parse::<Targets>().context("--target").map_err(&usage)?;
-    let unavailable = because(UNAVAILABLE);
-    let folder = load.speech.clone().unwrap_or_else(|| models::folder().join("speech"));
-    let mut speech = Speech::open(&folder).map_err(|error| unavailable(error.into()))?;
-    let say = speech.take(&scenario.say.from).map_err(|error| unavailable(error.into()))?;
-    let talk_over = match &scenario.talk_over {
-        Some(over) => speech.take(&over.say).map_err(|error| unavailable(error.into()))?,
-        None => vec![],
+    let (say, talk_over) = match kind {
+        Kind::Calls | Kind::Stt => speech(load, &scenario).map_err(|error| because(UNAVAILABLE)(error.into()))?,
+        Kind::Tts | Kind::Llm => (vec![], vec![]),
     };
     let mode = match (load.concurrency, load.users.is_empty()) {
         (Some(callers), _) => Mode::Steps(vec![callers]),
@@ -76,13 +84,27 @@ fn cast(load: &Load) -> Result<Cast, Failure> {
     Ok(Cast { kind, scenario, say, talk_over, mode, length, targets })
 }
 
+/// What is said, and what is said over answers.
+#[expect(clippy::type_complexity, reason = "two lists of one kind")]
+fn speech(load: &Load, scenario: &Scenario) -> Result<(Vec<Arc<Spoken>>, Vec<Arc<Spoken>>), SpeechError> {
+    let folder = load.speech.clone().unwrap_or_else(|| models::folder().join("speech"));
+    let mut speech = Speech::open(&folder)?;
+    let say = speech.take(&scenario.say.from)?;
+    let talk_over = match &scenario.talk_over {
+        Some(over) => speech.take(&over.say)?,
+        None => vec![],
+    };
+    Ok((say, talk_over))
+}
+
 async fn perform(load: &Load, cast: &Cast, stop: &CancellationToken) -> Outcome {
     let bar = Bar::new();
+    let scenario = (cast.kind == Kind::Calls).then(|| cast.scenario.name.clone());
     let mut report = Run {
-        title: format!("visavis load, {}: {}", cast.kind.title(), cast.scenario.name),
+        title: format!("Load on {}", cast.kind.title()),
         command: std::env::args().map(|word| quoted(&word)).collect::<Vec<_>>().join(" "),
         kind: cast.kind,
-        scenario: Some(cast.scenario.name.clone()),
+        scenario,
         seed: Some(load.seed),
         machine: host::machine(),
         date: date(SystemTime::now()),
@@ -163,6 +185,9 @@ fn tell(load: &Load, report: &Run) -> Outcome {
         }
         None => println!("{}", table::text(report)),
     }
+    if let Some(path) = &load.html {
+        write(path, &html::page(report))?;
+    }
     Ok(())
 }
 
@@ -185,7 +210,7 @@ async fn one(
         },
         None => (None, None),
     };
-    let url = load.server.clone().or(said).unwrap_or_else(|| USUAL_SERVER.to_owned());
+    let url = load.server.clone().or(said).unwrap_or_else(|| usual_server(cast.kind));
     let ran = call(load, cast, &url, program.as_ref().and_then(Program::id), bar, stop).await;
     if let Some(program) = program {
         program.stop(GRACE).await;
@@ -246,7 +271,7 @@ async fn call(
     let metrics = url.parse::<reqwest::Url>().ok().and_then(|url| url.join("/metrics").ok()).map(String::from);
     let mut watched = Watched::new(http, process, Some(reached.address), metrics, load.token.clone());
     let run = run::run(&crowd, &cast.mode, cast.length, &cast.targets, &mut watched, stop, |step| {
-        bar.say(&in_a_line(&Row::of(cast.kind, None, step, &cast.targets)));
+        bar.say(&in_a_line(cast.kind, &Row::of(cast.kind, None, step, &cast.targets)));
     });
     tokio::select! {
         ran = run => Ok(ran),
@@ -255,6 +280,23 @@ async fn call(
 }
 
 fn crowd(load: &Load, cast: &Cast, url: &str, http: &reqwest::Client, reached: &Reached) -> Result<Crowd, Failure> {
+    let (server, key, http) = (url.to_owned(), load.token.clone(), http.clone());
+    let engine = match cast.kind {
+        Kind::Calls => return calls(load, cast, url, http, reached),
+        Kind::Tts => Engine::Tts(Tts { server, key }),
+        Kind::Stt => Engine::Stt(Stt::new(server, key, load.dialect.into(), &cast.say)),
+        Kind::Llm => Engine::Llm(Llm::new(http, url, key)),
+    };
+    Ok(Crowd::Clients(Arc::new(Clients {
+        engine,
+        began: clock::now(),
+        ramp: RAMP.min(cast.length.warmup),
+        progress: Arc::default(),
+        tasks: TaskCounter::default(),
+    })))
+}
+
+fn calls(load: &Load, cast: &Cast, url: &str, http: reqwest::Client, reached: &Reached) -> Result<Crowd, Failure> {
     let identity = Identity::generate().context("a certificate for the callers").map_err(because(SOFTWARE))?;
     let began = clock::now();
     let call = CallSettings {
@@ -265,7 +307,7 @@ fn crowd(load: &Load, cast: &Cast, url: &str, http: &reqwest::Client, reached: &
         ..CallSettings::measuring(url, identity, began)
     };
     Ok(Crowd::Calls(Arc::new(Stage {
-        http: http.clone(),
+        http,
         call,
         scenario: cast.scenario.clone(),
         say: cast.say.clone(),
@@ -277,17 +319,18 @@ fn crowd(load: &Load, cast: &Cast, url: &str, http: &reqwest::Client, reached: &
 }
 
 /// A step as soon as it is over.
-fn in_a_line(row: &Row) -> String {
+fn in_a_line(kind: Kind, row: &Row) -> String {
     let tally = &row.tally;
     let latency = |percent| {
-        let value = tally.get(Figure::Turn, Stat::Percentile(percent));
+        let value = tally.get(kind.latency(), Stat::Percentile(percent));
         value.map_or_else(|| "–".to_owned(), |seconds| format!("{:.0} ms", seconds * 1e3))
     };
     format!(
-        "{}: {} of {} answered, first sound after {} (p50) and {} (p99): {}",
+        "{}: {} of {} answered, {} {} (p50), {} (p99): {}",
         row.label(),
         tally.requests.ok(),
         tally.requests.total,
+        kind.latency().title(),
         latency(50),
         latency(99),
         if row.verdict.met { "target met" } else { "target missed" },
@@ -319,7 +362,19 @@ fn date(at: SystemTime) -> String {
     format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02} UTC")
 }
 
-const USUAL_SERVER: &str = "http://127.0.0.1:8080";
+/// Where `serve` and `engine` listen unless they are told otherwise.
+fn usual_server(kind: Kind) -> String {
+    let port = match kind {
+        Kind::Calls => 8080,
+        Kind::Tts => 8089,
+        Kind::Stt => 8090,
+        Kind::Llm => 8091,
+    };
+    format!("http://127.0.0.1:{port}")
+}
+
+/// Clients of an engine begin within this time.
+const RAMP: Duration = Duration::from_secs(2);
 
 /// Models are loaded and warmed.
 const READY: Duration = Duration::from_secs(120);

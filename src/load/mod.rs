@@ -9,6 +9,7 @@ mod answer;
 pub mod caller;
 pub mod crowd;
 mod dial;
+pub mod doors;
 pub mod ear;
 mod error;
 pub mod figure;

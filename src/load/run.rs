@@ -3,11 +3,11 @@
 //! In: a crowd, which steps, what counts as good. Out: every [`Step`] as it ends, and what a search found.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
 use super::crowd::{self, Length, Progress, Stage};
+use super::doors::Clients;
 use super::host::Watched;
 use super::outcome::Step;
 use super::search::Search;
@@ -19,6 +19,8 @@ use super::target::Targets;
 pub enum Crowd {
     /// People, in calls.
     Calls(Arc<Stage>),
+    /// Clients of one engine's door.
+    Clients(Arc<Clients>),
 }
 
 /// Which steps there are.
@@ -51,6 +53,7 @@ impl Crowd {
     pub async fn step(&self, callers: usize, length: Length, watched: &mut Watched, stop: &CancellationToken) -> Step {
         match self {
             Self::Calls(stage) => crowd::step(stage, callers, length, watched, stop).await,
+            Self::Clients(clients) => clients.step(callers, length, watched, stop).await,
         }
     }
 
@@ -58,13 +61,7 @@ impl Crowd {
     pub fn progress(&self) -> &Arc<Progress> {
         match self {
             Self::Calls(stage) => &stage.progress,
-        }
-    }
-
-    /// When the run began.
-    pub fn began(&self) -> Instant {
-        match self {
-            Self::Calls(stage) => stage.began,
+            Self::Clients(clients) => &clients.progress,
         }
     }
 }
