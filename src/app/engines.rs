@@ -3,6 +3,9 @@
 use std::path::Path;
 
 use axum::Router;
+use axum::http::StatusCode;
+use axum::middleware::map_response;
+use axum::response::Response;
 use tokio::sync::oneshot;
 
 use crate::config::{Config, Scripted};
@@ -14,7 +17,7 @@ use crate::engine::serve;
 use crate::engine::serve::access::Token;
 use crate::engine::stt::{Ear, SttEngine};
 use crate::engine::tts::TtsEngine;
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics};
 use crate::onnx::{Onnx, OnnxError, VAD_MODEL, VadWorker};
 use crate::runtime::thread;
 
@@ -86,7 +89,16 @@ pub async fn door(kind: Kind, ground: Ground, token: Option<Token>) -> Result<Ro
     let router = match kind {
         Kind::Stt => stt(ground).await.map(|engine| serve::stt::router(engine, token)),
         Kind::Tts => tts(ground).await.map(|engine| serve::tts::router(engine, token)),
-        Kind::Llm => llm(ground).await.map(|engine| serve::chat::router(engine, token)),
+        Kind::Llm => {
+            let metrics = ground.metrics.clone();
+            let refusals = map_response(move |response: Response| {
+                if matches!(response.status(), StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE) {
+                    metrics.bad_input(metrics::Door::Llm);
+                }
+                std::future::ready(response)
+            });
+            llm(ground).await.map(|engine| serve::chat::router(engine, token).layer(refusals))
+        }
     };
     router.map_err(|reason| EngineError { kind, reason })
 }

@@ -18,7 +18,7 @@ pub struct Calls {
     lasted: Histogram,
     connect: Histogram,
     rtt: Histogram,
-    bad_input: By<Door, IntCounter>,
+    pub(super) bad_input: By<Door, IntCounter>,
 }
 
 impl Calls {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use prometheus::{Counter, Histogram, IntCounter, IntGauge};
 
-use super::labels::{BatchedStage, QueuedStage, SpeechStage, Stage};
+use super::labels::{BatchedStage, Door, QueuedStage, SpeechStage, Stage};
 use super::registry::{Guard, Metrics};
 use super::shelf::{By, Shelf};
 use super::{buckets, names};
@@ -85,6 +85,7 @@ impl Engines {
 pub struct Seats {
     taken: IntGauge,
     refused: IntCounter,
+    misspoken: IntCounter,
 }
 
 impl Seats {
@@ -96,6 +97,11 @@ impl Seats {
     /// All are taken.
     pub fn refuse(&self) {
         self.refused.inc();
+    }
+
+    /// A caller said what was not agreed.
+    pub fn misspoke(&self) {
+        self.misspoken.inc();
     }
 }
 
@@ -170,7 +176,13 @@ impl Metrics {
     pub fn seats(&self, stage: Stage, seats: usize) -> Seats {
         self.engines().seats.of(stage).set(seats as i64);
         let (taken, refused) = (self.engines().seats_taken.of(stage), self.engines().seats_refused.of(stage));
-        Seats { taken: taken.clone(), refused: refused.clone() }
+        let door = match stage {
+            Stage::Stt => Door::Stt,
+            Stage::Llm => Door::Llm,
+            Stage::Tts => Door::Tts,
+        };
+        let misspoken = self.calls().bad_input.of(door);
+        Seats { taken: taken.clone(), refused: refused.clone(), misspoken: misspoken.clone() }
     }
 
     pub fn resampled(&self, sound: Duration) {

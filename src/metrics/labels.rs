@@ -127,9 +127,11 @@ label! {
 label! {
     /// How a call ended.
     EndReason as "reason" {
-        /// The caller hung up.
+        /// The caller closed the connection.
         Caller = "caller",
-        /// We did: the goodbye was said, somebody asked for it, or the server went down.
+        /// Somebody asked for it over HTTP, as our page does.
+        Asked = "asked",
+        /// We hung up: the goodbye was said, or the server went down.
         Server = "server",
         /// Nothing came from the caller for the configured time.
         Silent = "silent",

@@ -7,6 +7,7 @@ mod caller;
 mod calls;
 mod command_line;
 mod conversation;
+mod counted;
 mod front_desk;
 mod house;
 mod kit;

@@ -1,6 +1,7 @@
 //! io: all calls of a server: starts them, finds them, ends them
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
@@ -42,6 +43,8 @@ pub struct Line {
     pub call_id: String,
     pub began: Instant,
     token: CancellationToken,
+    /// Somebody asked over HTTP for its end.
+    asked: AtomicBool,
 }
 
 impl Calls {
@@ -102,7 +105,12 @@ impl CallStarter for Calls {
         let link = Wire(shared.port.register(endpoint.ufrag()));
         let mut scope = Scope::new(shared.services.tasks.clone());
         let token = scope.token().clone();
-        let line = Arc::new(Line { call_id: call_id.clone(), began: clock::now(), token: token.clone() });
+        let line = Arc::new(Line {
+            call_id: call_id.clone(),
+            began: clock::now(),
+            token: token.clone(),
+            asked: AtomicBool::new(false),
+        });
         let (gone, why) = oneshot::channel();
         line::lay(&mut scope, &shared.services, endpoint, link, protocol, token, gone);
         let guard = shared.services.metrics.session();
@@ -115,7 +123,7 @@ impl CallStarter for Calls {
             let lasted = clock::now() - line.began;
             let lasted_s = lasted.as_secs_f32();
             let why = why.await;
-            shared.services.metrics.ended(counted(&result, why.as_ref().ok()), lasted);
+            shared.services.metrics.ended(counted(&result, why.as_ref().ok(), &line), lasted);
             match (result, why) {
                 (Ok(()), Ok(why)) => tracing::info!(call = line.call_id, lasted_s, ?why, "call ended"),
                 (Ok(()), Err(_)) => tracing::info!(call = line.call_id, lasted_s, "call ended"),
@@ -132,6 +140,7 @@ impl CallStarter for Calls {
         let book = self.0.book();
         let line = book.lines.get(call_id);
         if let Some(line) = line {
+            line.asked.store(true, Ordering::Relaxed);
             line.token.cancel();
         }
         line.is_some()
@@ -154,9 +163,10 @@ impl CallStarter for Calls {
     }
 }
 
-fn counted(result: &Result<(), String>, why: Option<&Gone>) -> EndReason {
+fn counted(result: &Result<(), String>, why: Option<&Gone>, line: &Line) -> EndReason {
     match (result, why) {
         (Err(_), _) | (Ok(()), None) => EndReason::Failed,
+        (Ok(()), Some(Gone::Us)) if line.asked.load(Ordering::Relaxed) => EndReason::Asked,
         (Ok(()), Some(Gone::Us)) => EndReason::Server,
         (Ok(()), Some(Gone::Peer)) => EndReason::Caller,
         (Ok(()), Some(Gone::Silent)) => EndReason::Silent,

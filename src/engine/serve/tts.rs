@@ -69,11 +69,13 @@ async fn upgrade(
         Some("Pcm") => Format::Raw,
         other => {
             let other = other.unwrap_or("OggOpus (the default)");
+            door.engine.misspoke();
             return refuse(format!("format {other} is not served here: ask for PcmMessagePack or Pcm"));
         }
     };
     let speed = asked.speed.unwrap_or(1.0);
     if !(0.25..=4.0).contains(&speed) {
+        door.engine.misspoke();
         return refuse(format!("speed {speed} is not in 0.25 to 4.0"));
     }
     let phones = asked.phones.is_some_and(|value| value != "0");
@@ -104,6 +106,7 @@ async fn serve(mut socket: WebSocket, engine: TtsEngine, format: Format, phones:
         why = listen(incoming, orders) => match why {
             Left::Gone => {}
             Left::Misspoke(message) => {
+                engine.misspoke();
                 tracing::warn!("a caller of the speech engine was not understood: {message}");
                 speech.fail(message, close_code::POLICY).await;
             }

@@ -85,6 +85,11 @@ impl TtsEngine {
         Some(Stream::new(self.clone(), seat, speed))
     }
 
+    /// A caller said what was not agreed: it is counted.
+    pub fn misspoke(&self) {
+        self.meter.iter().for_each(Seats::misspoke);
+    }
+
     pub fn capacity(&self) -> usize {
         self.capacity
     }
