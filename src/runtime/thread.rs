@@ -1,6 +1,7 @@
 //! io: named threads of our own, with a niceness
 
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// Niceness of threads that own a model: whatever must be on time (sound, picture, the runtime) runs before them.
 pub const MODEL_NICENESS: i32 = 10;
@@ -17,6 +18,13 @@ pub fn spawn<T: Send + 'static>(name: &str, niceness: i32, body: impl FnOnce() -
             body()
         })
         .expect("the system lets a process of ours have a few dozen threads")
+}
+
+/// Has the calling thread sleep. Only for threads of our own: an async worker never rests.
+pub fn rest(duration: Duration) {
+    if !duration.is_zero() {
+        std::thread::sleep(duration);
+    }
 }
 
 /// On Linux the niceness of "process" 0 is that of the calling thread alone.
