@@ -5,6 +5,7 @@ mod progress;
 
 use std::future::Future;
 use std::io::IsTerminal;
+use std::num::NonZeroUsize;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -93,7 +94,14 @@ fn quiet_log() {
 }
 
 fn in_runtime(work: impl Future<Output = Outcome>) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("visavis").build();
+    // Half of the cores: the rooms only decide and pass on, the work is done by the pool and the models. On two cores two
+    // workers spent more time waking one another than one takes for everything.
+    let cores = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads((cores / 2).max(1))
+        .enable_all()
+        .thread_name("visavis")
+        .build();
     let runtime = runtime.context("cannot start the runtime").map_err(because(SOFTWARE))?;
     let outcome = runtime.block_on(work);
     // A model that is still loading or thinking for nobody does not hold the process up.

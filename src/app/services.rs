@@ -19,6 +19,7 @@ use crate::face::gallery::Gallery;
 use crate::metrics::Metrics;
 use crate::onnx::VadWorker;
 use crate::rtc::{Identity, RtcConfig};
+use crate::runtime::clock;
 use crate::runtime::pool::Pool;
 use crate::runtime::scope::TaskCounter;
 
@@ -71,6 +72,7 @@ pub fn services(config: &Config, shared: Shared) -> Result<Services, ServicesErr
     let usual = config.voices.usual();
     let others = config.voices.iter().filter(|person| person.name != usual.name);
     Ok(Services {
+        beat: clock::now(),
         pool,
         vad,
         stt,

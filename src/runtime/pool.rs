@@ -23,6 +23,7 @@ struct Owner {
 }
 
 struct Shared {
+    threads: usize,
     queues: Mutex<Queues>,
     arrived: Condvar,
 }
@@ -31,7 +32,21 @@ struct Shared {
 struct Queues {
     sound: VecDeque<Job>,
     picture: VecDeque<Job>,
+    /// Threads that wait for work.
+    asleep: usize,
+    /// Threads that have been woken and have not come yet.
+    called: usize,
     closed: bool,
+}
+
+impl Queues {
+    /// Whether one more thread is to be woken for what waits: each one awake takes the next job when it is done with its
+    /// own, and to wake another costs more than most jobs. So none is woken while those awake have no more than a job each
+    /// to come.
+    fn wants_help(&self, threads: usize) -> bool {
+        let awake = threads - self.asleep + self.called;
+        self.asleep > self.called && self.sound.len() + self.picture.len() > awake
+    }
 }
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -48,8 +63,9 @@ pub enum PoolError {
 impl Pool {
     /// `threads` threads, at least one.
     pub fn new(threads: usize, metrics: Metrics) -> Self {
-        let shared = Arc::new(Shared { queues: Mutex::default(), arrived: Condvar::new() });
-        for n in 0..threads.max(1) {
+        let threads = threads.max(1);
+        let shared = Arc::new(Shared { threads, queues: Mutex::default(), arrived: Condvar::new() });
+        for n in 0..threads {
             let shared = shared.clone();
             thread::spawn(&format!("dsp-{n}"), 0, move || work(&shared));
         }
@@ -76,7 +92,7 @@ impl Pool {
                 let _ = done.send(value);
             }
         });
-        {
+        let help = {
             let mut queues = self.0.shared.queues.lock().expect("no holder of this lock can panic");
             let queue = match class {
                 Class::Sound => &mut queues.sound,
@@ -86,8 +102,13 @@ impl Pool {
                 return Err(PoolError::Full);
             }
             queue.push_back(job);
+            let help = queues.wants_help(self.0.shared.threads);
+            queues.called += usize::from(help);
+            help
+        };
+        if help {
+            self.0.shared.arrived.notify_one();
         }
-        self.0.shared.arrived.notify_one();
         result.await.map_err(|_| PoolError::Panicked)
     }
 }
@@ -109,7 +130,10 @@ fn work(shared: &Shared) {
         } else if queues.closed {
             return;
         } else {
+            queues.asleep += 1;
             queues = shared.arrived.wait(queues).expect("no holder of this lock can panic");
+            queues.asleep -= 1;
+            queues.called = queues.called.saturating_sub(1);
         }
     }
 }

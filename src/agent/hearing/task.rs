@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
-use super::ear::Ear;
 use super::endpoint::{CHUNK, Endpoint, Fact as Pause};
+use super::inlet::Inlet;
 use super::stt::{SttClient, SttError, SttEvent, SttSettings};
 use super::transcript::Transcript;
 use crate::agent::flow::{EarTrace, Fact, Heard, Mic, Notice, Settings, UserTurn};
@@ -15,7 +15,7 @@ use crate::metrics::{Codec, Door, Metrics, Object, Stage};
 use crate::onnx::{VadError, VadSeat};
 use crate::runtime::clock;
 use crate::runtime::lane::Shed;
-use crate::runtime::pool::{Class, Pool, PoolError};
+use crate::runtime::pool::{Pool, PoolError};
 use crate::runtime::scope::TaskCounter;
 
 /// What the room is joined to.
@@ -68,8 +68,7 @@ pub async fn run(mut lanes: Lanes, tools: Tools) -> Result<(), HearingError> {
         tools,
     };
     let _decoder = room.tools.metrics.live(Object::OpusDecoder);
-    let mut ear = Some(Box::new(Ear::new()));
-    let mut pending: Vec<f32> = Vec::with_capacity(2 * CHUNK.0 as usize);
+    let mut inlet = Inlet::new(room.tools.pool.clone(), room.tools.metrics.clone());
     let mut silent_since = clock::now();
     let mut silence_fed = false;
     loop {
@@ -90,31 +89,25 @@ pub async fn run(mut lanes: Lanes, tools: Tools) -> Result<(), HearingError> {
             () = clock::sleep_until(deadline) => room.tick().await?,
             () = clock::sleep_until(gap) => {
                 silence_fed = true;
-                pending.resize(pending.len() + 2 * GAP_SAMPLES, 0.0);
-                room.listen(&mut pending, clock::now()).await?;
+                inlet.decode().await?;
+                inlet.sound.resize(inlet.sound.len() + 2 * GAP_SAMPLES, 0.0);
+                room.listen(&mut inlet.sound, clock::now()).await?;
             }
             mic = lanes.mic.recv(), if waits < OUTBOX => match mic {
                 Some(Mic::Packet { seq, arrival, bytes, .. }) => {
                     (silent_since, silence_fed) = (arrival, false);
-                    let (mut busy, mut sound) = (ear.take().unwrap_or_else(|| Box::new(Ear::new())), std::mem::take(&mut pending));
-                    let metrics = room.tools.metrics.clone();
-                    let decode = move || {
-                        let began = clock::now();
-                        let (before, refused) = (sound.len(), busy.refused);
-                        busy.hear(seq, bytes, &mut sound);
-                        if busy.refused > refused {
-                            metrics.bad_input(Door::Opus);
-                        }
-                        metrics.encoded(Codec::OpusDecode, clock::now() - began, Samples::<16_000>((sound.len() - before) as u64).as_duration());
-                        (busy, sound)
-                    };
-                    let (idle, sound) = room.tools.pool.run(Class::Sound, PACKET, decode).await?;
-                    ear = Some(idle);
-                    pending = sound;
-                    room.listen(&mut pending, arrival).await?;
+                    inlet.take(seq, bytes).await?;
+                    room.listen(&mut inlet.sound, arrival).await?;
                 }
-                Some(Mic::Commit) => room.commit(clock::now())?,
-                Some(Mic::Clear) => room.clear(),
+                Some(Mic::Commit) => {
+                    inlet.decode().await?;
+                    room.listen(&mut inlet.sound, clock::now()).await?;
+                    room.commit(clock::now())?;
+                }
+                Some(Mic::Clear) => {
+                    inlet.decode().await?;
+                    room.clear();
+                }
                 None => return Ok(()),
             },
         }
@@ -386,9 +379,6 @@ impl Room {
 /// A browser sends a packet every 20 ms, muted or not: a second without is a silence.
 const GAP: Duration = Duration::from_secs(1);
 const GAP_SAMPLES: usize = 16_000;
-
-/// What a packet may take on the pool.
-const PACKET: Duration = Duration::from_millis(20);
 
 /// `Heard` that waits for a busy dialogue; beyond it the microphone waits too, and sheds.
 const OUTBOX: usize = 64;

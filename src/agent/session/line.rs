@@ -7,6 +7,7 @@
 //! Hanging up the leftmost lane ends the line, left to right.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +20,7 @@ use crate::agent::transport::realtime::Protocol;
 use crate::agent::transport::{encode, webrtc};
 use crate::agent::{avatar, dialogue, hearing, stage, voice};
 use crate::face::asset::Face;
+use crate::media::sound::FRAME_LEN;
 use crate::metrics::LaneName;
 use crate::rtc::Endpoint;
 use crate::runtime::lane;
@@ -103,11 +105,11 @@ pub fn lay<L: webrtc::Link + 'static>(
 
     let fps = services.video.map_or(1, |video| video.fps);
     let stage_lanes = stage::Lanes { recitals: recitals_out, floor: floor_out.clone(), sound, cue, progress, notices };
-    let stage_metrics = metrics.clone();
+    let (stage_metrics, beat) = (metrics.clone(), services.beat);
     scope.spawn("stage", async move {
         // Without media there is nothing to perform for.
-        let Ok(start) = began.await else { return Ok(()) };
-        stage::run(stage_lanes, start, fps, stage_metrics).await
+        let Ok(connected) = began.await else { return Ok(()) };
+        stage::run(stage_lanes, next_beat(beat, connected), fps, stage_metrics).await
     });
 
     scope.spawn(
@@ -144,6 +146,13 @@ pub fn lay<L: webrtc::Link + 'static>(
         let _ = gone.send(why);
         Ok::<(), std::convert::Infallible>(())
     });
+}
+
+/// The first moment from `now` on that lies a whole number of frames after `beat`.
+fn next_beat(beat: Instant, now: Instant) -> Instant {
+    let frame = FRAME_LEN.as_duration();
+    let frames = now.saturating_duration_since(beat).as_nanos().div_ceil(frame.as_nanos());
+    beat + frame * u32::try_from(frames).unwrap_or(u32::MAX)
 }
 
 /// The lanes of the picture's side branch.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::agent::dialogue::llm::LlmClient;
 use crate::agent::dialogue::prompt::Brain;
@@ -20,6 +20,8 @@ use crate::runtime::scope::TaskCounter;
 /// Cheap to clone: handles and settings.
 #[derive(Clone)]
 pub struct Services {
+    /// All calls' frames are due on one beat, so that one wake-up serves them all.
+    pub beat: Instant,
     pub pool: Pool,
     pub vad: VadWorker,
     pub stt: SttSettings,
