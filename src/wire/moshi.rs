@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// Client → STT engine, `/api/asr-streaming`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type")]
+#[serde(tag = "type", try_from = "Fields")]
 pub enum SttIn {
     /// Mono sound, full scale ±1.0, any length: 24 kHz, or 16 kHz with `?rate=16000`.
     Audio { pcm: Vec<f32> },
@@ -70,7 +70,7 @@ pub enum TtsIn {
 
 /// TTS engine → client. The engine closes the socket after the last sound.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type")]
+#[serde(tag = "type", try_from = "Fields")]
 pub enum TtsOut {
     Ready,
     /// 24 kHz mono, full scale ±1.0.
@@ -90,6 +90,69 @@ pub enum TtsOut {
     Phones {
         spans: Vec<(f64, f64, String)>,
     },
+}
+
+/// Every field that a message with sound in it can have. Reading a tagged enum directly, serde would first keep each sample
+/// as a value of any type, which costs ten times the reading.
+#[derive(Deserialize)]
+struct Fields {
+    #[serde(rename = "type")]
+    kind: String,
+    pcm: Option<Vec<f32>>,
+    id: Option<i64>,
+    text: Option<String>,
+    start_s: Option<f64>,
+    stop_s: Option<f64>,
+    message: Option<String>,
+    spans: Option<Vec<(f64, f64, String)>>,
+}
+
+/// Why the fields of a message make none.
+#[derive(Debug, thiserror::Error)]
+enum Unfit {
+    #[error("{kind} needs the field {field}")]
+    Lacks { kind: String, field: &'static str },
+    #[error("unknown variant `{kind}`, expected one of {expected}")]
+    Unknown { kind: String, expected: &'static str },
+}
+
+/// A field that messages of this kind must have.
+fn needed<T>(value: Option<T>, kind: &str, field: &'static str) -> Result<T, Unfit> {
+    value.ok_or_else(|| Unfit::Lacks { kind: kind.to_owned(), field })
+}
+
+impl TryFrom<Fields> for SttIn {
+    type Error = Unfit;
+
+    fn try_from(fields: Fields) -> Result<Self, Unfit> {
+        let kind = fields.kind;
+        Ok(match kind.as_str() {
+            "Audio" => Self::Audio { pcm: needed(fields.pcm, &kind, "pcm")? },
+            "Marker" => Self::Marker { id: needed(fields.id, &kind, "id")? },
+            "Init" => Self::Init,
+            _ => return Err(Unfit::Unknown { kind, expected: "Audio, Marker, Init" }),
+        })
+    }
+}
+
+impl TryFrom<Fields> for TtsOut {
+    type Error = Unfit;
+
+    fn try_from(fields: Fields) -> Result<Self, Unfit> {
+        let kind = fields.kind;
+        Ok(match kind.as_str() {
+            "Ready" => Self::Ready,
+            "Audio" => Self::Audio { pcm: needed(fields.pcm, &kind, "pcm")? },
+            "Text" => Self::Text {
+                text: needed(fields.text, &kind, "text")?,
+                start_s: needed(fields.start_s, &kind, "start_s")?,
+                stop_s: needed(fields.stop_s, &kind, "stop_s")?,
+            },
+            "Error" => Self::Error { message: needed(fields.message, &kind, "message")? },
+            "Phones" => Self::Phones { spans: needed(fields.spans, &kind, "spans")? },
+            _ => return Err(Unfit::Unknown { kind, expected: "Ready, Audio, Text, Error, Phones" }),
+        })
+    }
 }
 
 /// The MessagePack bytes of one message.

@@ -46,6 +46,8 @@ pub struct SttClient {
     events: mpsc::Receiver<(u64, Result<SttEvent, SttError>)>,
     /// How often we had the engine forget: what it says of an earlier turn is not passed on.
     inits: u64,
+    /// Sound that has not been sent yet.
+    gathered: Vec<f32>,
     _task: Scope,
 }
 
@@ -116,21 +118,25 @@ impl SttClient {
             }
             ended
         });
-        Ok(Self { orders, events, inits: 0, _task: task })
+        Ok(Self { orders, events, inits: 0, gathered: Vec::with_capacity(2 * MESSAGE), _task: task })
     }
 
-    /// Sends sound: 16 kHz mono, full scale ±1.0, any length up to a second.
-    pub fn send_audio(&self, pcm: &[f32]) -> Result<(), SttError> {
-        self.order(SttIn::Audio { pcm: pcm.to_vec() })
+    /// Sends sound: 16 kHz mono, full scale ±1.0, any length up to a second. It goes out 80 ms at a time: what is missing of
+    /// that waits for more, or for the next mark.
+    pub fn send_audio(&mut self, pcm: &[f32]) -> Result<(), SttError> {
+        self.gathered.extend_from_slice(pcm);
+        if self.gathered.len() >= MESSAGE { self.flush() } else { Ok(()) }
     }
 
     /// Asks for a final of everything since the last init. Ends nothing: sound may go on.
-    pub fn mark(&self, id: i64) -> Result<(), SttError> {
+    pub fn mark(&mut self, id: i64) -> Result<(), SttError> {
+        self.flush()?;
         self.order(SttIn::Marker { id })
     }
 
     /// Has the engine forget what was said: the turn is over. What it still says of it does not come any more.
     pub fn init(&mut self) -> Result<(), SttError> {
+        self.flush()?;
         self.order(SttIn::Init)?;
         self.inits += 1;
         Ok(())
@@ -145,6 +151,14 @@ impl SttClient {
                 None => return Err(SttError::Lost("hung up".to_owned())),
             }
         }
+    }
+
+    fn flush(&mut self) -> Result<(), SttError> {
+        if self.gathered.is_empty() {
+            return Ok(());
+        }
+        let pcm = std::mem::replace(&mut self.gathered, Vec::with_capacity(2 * MESSAGE));
+        self.order(SttIn::Audio { pcm })
     }
 
     fn order(&self, order: SttIn) -> Result<(), SttError> {
@@ -351,8 +365,11 @@ fn lost(reason: impl std::fmt::Display) -> SttError {
     SttError::Lost(reason.to_string())
 }
 
-/// Four seconds of 20 ms pieces: an engine that is further behind will not answer in time anyway.
-const ORDERS: usize = 200;
+/// 80 ms at 16 kHz, the step of a moshi-server. Words come of it no later, since whoever wants them sends a mark, and each
+/// message costs both sides a wake-up and a system call.
+const MESSAGE: usize = 1_280;
+/// Eight seconds of sound and more: an engine that is further behind will not answer in time anyway.
+const ORDERS: usize = 100;
 const EVENTS: usize = 256;
 /// The engine pings after 10 s in which it said nothing.
 const SILENT_FOR: Duration = Duration::from_secs(30);
