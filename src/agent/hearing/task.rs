@@ -11,7 +11,7 @@ use super::stt::{SttClient, SttError, SttEvent, SttSettings};
 use super::transcript::Transcript;
 use crate::agent::flow::{EarTrace, Fact, Heard, Mic, Notice, Settings, UserTurn};
 use crate::media::time::Samples;
-use crate::metrics::{Codec, Door, Metrics, Object, Stage};
+use crate::metrics::{Metrics, Object, Stage};
 use crate::onnx::{VadError, VadSeat};
 use crate::runtime::clock;
 use crate::runtime::lane::Shed;
