@@ -1,6 +1,6 @@
 //! core: a run as JSON, for machines
 //! In:    a [`Run`].
-//! Out:   one document, described in `docs/load.md`. Units stand in the names: `_s` seconds, `_ms`, `_mb` 10⁶ bytes; shares
+//! Out:   one document, described in `docs/load-report.md`. Units stand in the names: `_s` seconds, `_ms`, `_mb` 10⁶ bytes; shares
 //!        are 0 to 1. What was not measured is `null`, or missing from `figures`.
 //! Law:   fields are added, never changed, while `schema` stays.
 

@@ -50,7 +50,7 @@ pub fn assert_well_formed(page: &str) {
         let end = rest.find('>').expect("a tag ends");
         let tag = &rest[1..end];
         assert!(!tag.contains('<'), "a tag inside a tag: {tag}");
-        assert!(tag.matches('"').count() % 2 == 0, "quotes of {tag}");
+        assert!(tag.matches('"').count().is_multiple_of(2), "quotes of {tag}");
         rest = &rest[end..];
         if let Some(name) = tag.strip_prefix('/') {
             assert_eq!(open.pop().as_deref(), Some(name), "closes what is not open");

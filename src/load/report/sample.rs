@@ -83,7 +83,7 @@ pub fn hostile() -> Run {
         requests: (0..10).map(ask).collect(),
     };
     let step = Step { callers: 1, lasted_s: 10.0, outcomes: vec![call], ..Step::default() };
-    let targets = "success:1,ttfb:p99@1s".parse().unwrap();
+    let targets = "success:1,ttfb:p99@1s".parse().expect("a target as the documentation writes it");
     Run {
         title: "</title><script>alert(\"1\")</script> & | \u{7}".to_string(),
         command: "visavis load 'a|b' \"<i>\" `x`".to_string(),
@@ -95,7 +95,7 @@ pub fn hostile() -> Run {
 }
 
 fn run(title: &str, steps: Vec<(Option<String>, Step)>) -> Run {
-    let targets = OF_CALLS.parse().unwrap();
+    let targets = OF_CALLS.parse().expect("the defaults can be read");
     Run {
         title: title.to_string(),
         command: "visavis load http://127.0.0.1:8080 --users 1,2,4,8,16,24 --duration 60".to_string(),
@@ -143,7 +143,7 @@ fn step(callers: usize, seed: u64) -> Step {
                 false => vec![
                     (Figure::Connect, 0.08 + 0.1 * load * chance.f64()),
                     (Figure::Fps, 15.0 - (load - 0.9).max(0.0) * 6.0 * chance.f64()),
-                    (Figure::Freezes, (load > 1.1).then(|| chance.u8(0..3)).unwrap_or(0).into()),
+                    (Figure::Freezes, if load > 1.1 { chance.u8(0..3) } else { 0 }.into()),
                     (Figure::Skew, 0.02 * (chance.f64() - 0.4)),
                     (Figure::Rtt, 0.001 + 0.002 * chance.f64()),
                 ],

@@ -68,9 +68,6 @@ fn remarks(run: &Run) -> Vec<String> {
         remarks.extend(words::failures(row).map(|failures| format!("{} failed: {failures}", row.label())));
     }
     remarks.extend(words::talk(run));
-    if run.cut_short() {
-        remarks.push("Ended before its time: the last step is shorter than the others.".to_string());
-    }
     remarks.extend(run.notes.iter().cloned());
     remarks.iter().map(|remark| plain(remark)).collect()
 }

@@ -23,7 +23,7 @@ pub fn timeline(view: &View) -> Option<Chart> {
     if rows.iter().all(|row| row.asked.is_empty()) {
         return None;
     }
-    let most = rows.iter().flat_map(|row| answered(row)).map(|(_, latency)| latency).fold(0.0, f64::max);
+    let most = rows.iter().flat_map(answered).map(|(_, latency)| latency).fold(0.0, f64::max);
     let (bound, most, remark) = view.bound(most);
     let mut bands = Vec::new();
     let mut from = 0.0;
