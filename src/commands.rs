@@ -5,8 +5,8 @@ mod progress;
 
 use std::future::Future;
 use std::io::IsTerminal;
-use std::num::NonZeroUsize;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 

@@ -16,7 +16,7 @@ use visavis::load::doors::stt::Stt;
 use visavis::load::doors::tts::Tts;
 use visavis::load::doors::{Clients, Engine};
 use visavis::load::host::{self, Watched};
-use visavis::load::reach::{Reached, reach};
+use visavis::load::reach::{Reached, is_ready, reach};
 use visavis::load::report::{Kind, Maximum, Row, Run, html, json, table};
 use visavis::load::run::{self, Crowd, Mode, Ran};
 use visavis::load::scenario::Scenario;
@@ -204,7 +204,7 @@ async fn one(
     stop: &CancellationToken,
 ) -> Result<Ran, Failure> {
     let (program, said) = match &load.command {
-        Some(command) => match start(command, setting, stop).await? {
+        Some(command) => match start(command, setting, load.server.as_deref(), stop).await? {
             Some((program, url)) => (Some(program), url),
             None => return Ok(Ran::cut_short()),
         },
@@ -218,10 +218,12 @@ async fn one(
     ran
 }
 
-/// Starts the server and waits until it is ready; gives where it says that it is. `None`: ended before that.
+/// Starts the server and waits until it says that it is ready, or answers at `server`; gives where it says that it is.
+/// `None`: ended before that.
 async fn start(
     command: &str,
     setting: Option<&str>,
+    server: Option<&str>,
     stop: &CancellationToken,
 ) -> Result<Option<(Program, Option<String>)>, Failure> {
     let mut words = words(command).context("--command").map_err(because(USAGE))?;
@@ -238,12 +240,22 @@ async fn start(
     let mut program = Program::start(&words, |line| line.starts_with("Ready:")).map_err(failed)?;
     let ready = tokio::select! {
         ready = program.ready(READY) => ready.map_err(failed)?,
+        () = answers(server) => String::new(),
         () = stop.cancelled() => {
             program.stop(GRACE).await;
             return Ok(None);
         }
     };
     Ok(Some((program, url_in(&ready))))
+}
+
+/// Until somebody answers at `server`: what other servers say when they are ready nobody knows.
+async fn answers(server: Option<&str>) {
+    let Some(server) = server else { return std::future::pending().await };
+    let http = reqwest::Client::new();
+    while !is_ready(&http, server).await {
+        clock::sleep(BETWEEN_KNOCKS).await;
+    }
 }
 
 /// `Ready: open http://127.0.0.1:8080`, `Ready: the tts engine on 127.0.0.1:8089`.
@@ -378,6 +390,8 @@ const RAMP: Duration = Duration::from_secs(2);
 
 /// Models are loaded and warmed.
 const READY: Duration = Duration::from_secs(120);
+
+const BETWEEN_KNOCKS: Duration = Duration::from_millis(200);
 
 /// What a server gives its calls, and a little more.
 const GRACE: Duration = Duration::from_secs(10);

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::HttpClient;
 use super::caller::CallSettings;
 use super::figure::Figure;
 use super::host::Watched;
@@ -24,7 +25,7 @@ use crate::runtime::{clock, lane};
 
 /// What all callers of a crowd share.
 pub struct Stage {
-    pub http: reqwest::Client,
+    pub http: HttpClient,
     /// Whom they call and how.
     pub call: CallSettings,
     pub scenario: Scenario,
@@ -241,3 +242,29 @@ const TOLD: usize = 64;
 
 /// What callers may take to leave: a DELETE, the server's goodbye, and a last word to say out of the way.
 const GOODBYES: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::outcome::Request;
+
+    /// A call that reaches over both ends of the window counts for as long as the window, with the questions asked in it.
+    #[test]
+    fn only_the_window_counts() {
+        let ask = |at_s| Request { at_s, ..Request::default() };
+        let mut outcome = Outcome {
+            connected_s: 40.0,
+            caller_spoke_s: 8.0,
+            agent_spoke_s: 20.0,
+            values: vec![(Figure::Connect, 1.0)],
+            requests: vec![ask(4.0), ask(12.0), ask(29.0), ask(31.0)],
+            ..Outcome::nothing(0, 2.0)
+        };
+        count_only(&mut outcome, (10.0, 30.0));
+        assert_eq!((outcome.connected_s, outcome.caller_spoke_s, outcome.agent_spoke_s), (20.0, 4.0, 10.0));
+        assert_eq!(outcome.requests, [ask(12.0), ask(29.0)]);
+        let mut before = Outcome { connected_s: 3.0, ..Outcome::nothing(0, 2.0) };
+        count_only(&mut before, (10.0, 30.0));
+        assert_eq!(before.connected_s, 0.0);
+    }
+}

@@ -86,6 +86,11 @@ impl Meter {
         self.ended.get_or_insert(now);
     }
 
+    /// What the server tells from here on is about the end of the call.
+    pub(super) fn is_over(&self) -> bool {
+        self.ended.is_some()
+    }
+
     /// What came of the call, which ends now if it has not ended before; `gone`: it did.
     pub(super) fn visit(mut self, now: Instant, gone: Option<Gone>) -> Visit {
         let end = self.ended.map_or(now, |ended| ended.min(now));

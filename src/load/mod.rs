@@ -46,4 +46,6 @@ pub use link::Link;
 pub use meter::Visit;
 pub use mouth::Saying;
 pub use recording::{EventNote, FrameNote, Recording};
+/// What callers dial with; clones share its connections.
+pub use reqwest::Client as HttpClient;
 pub use utterance::Utterance;

@@ -232,7 +232,8 @@ impl<L: Link> Phone<L> {
                 true
             }
             Event::ChannelMessage(text) => {
-                if let Some(told) = Told::read(&text) {
+                // To a caller who has hung up, an answer that breaks off is no failure.
+                if let Some(told) = Told::read(&text).filter(|_| !meter.is_over()) {
                     meter.turns.told(now, told);
                 }
                 if self.keep.events {

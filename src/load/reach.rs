@@ -54,6 +54,13 @@ pub async fn reach(http: &reqwest::Client, url: &str) -> Result<Reached, ReachEr
     Ok(Reached { address, from })
 }
 
+/// Whether the server answers and does not say that it is not ready yet. One that knows no `/readyz` is ready when it answers.
+pub async fn is_ready(http: &reqwest::Client, url: &str) -> bool {
+    let Some(ready) = Url::parse(&plain(url)).ok().and_then(|url| url.join("/readyz").ok()) else { return false };
+    let answer = http.get(ready).timeout(LIMIT).send().await;
+    answer.is_ok_and(|answer| !answer.status().is_server_error())
+}
+
 /// `ws://` is the same door as `http://`.
 fn plain(url: &str) -> String {
     match url.strip_prefix("ws") {

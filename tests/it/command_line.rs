@@ -45,9 +45,17 @@ impl Drop for Scratch {
 fn help_names_all_there_is() {
     let (code, help, _) = run(&["--help"]);
     assert_eq!(code, 0);
-    for word in
-        ["serve", "engine", "models", "check", "VISAVIS_LLM_URL", "OPENAI_API_KEY", "http://127.0.0.1:8080", "64"]
-    {
+    for word in [
+        "serve",
+        "engine",
+        "load",
+        "models",
+        "check",
+        "VISAVIS_LLM_URL",
+        "OPENAI_API_KEY",
+        "http://127.0.0.1:8080",
+        "64",
+    ] {
         assert!(help.contains(word), "{word} is not in:\n{help}");
     }
     let (_, help, _) = run(&["serve", "--help"]);
@@ -188,4 +196,84 @@ fn a_taken_port_is_explained() {
     let (code, _, complaint) = run(&["serve", "--engines", "scripted", "--rtc", "127.0.0.1:0", "--listen", &at]);
     assert_eq!(code, 69);
     assert!(complaint.contains(&format!("cannot listen on {at}")), "{complaint}");
+}
+
+/// A scenario of short turns, and what of `visavis load` is the same in the tests below.
+fn short_load(scenario: &Scratch) -> Command {
+    let mut command =
+        visavis(&["load", "--scenario", scenario.path(), "--warmup", "0", "--concurrency", "2", "--json", "-"]);
+    command.env("VISAVIS_MODELS", models());
+    command
+}
+
+fn short_scenario(name: &str) -> Scratch {
+    let text =
+        "say: { from: [something.wav] }\npause_s: 0.1\ncall: { silence_ms: 300, video: false, greeting: false }\n";
+    Scratch::new(name, text)
+}
+
+/// It starts the server that it is given, calls it, ends it, and tells what came of it in a form for machines.
+#[test]
+fn a_load_run_starts_its_server_and_reports() {
+    let scenario = short_scenario("load.yaml");
+    let html = Scratch::new("load.html", "");
+    let server = "visavis serve --engines scripted --listen 127.0.0.1:0 --rtc 127.0.0.1:0";
+    let mut command = short_load(&scenario);
+    command.args(["--duration", "15", "--target", "success:1.00", "--html", html.path(), "--command", server]);
+    let Output { status, stdout, stderr } = command.output().expect("the program runs");
+    let said = String::from_utf8_lossy(&stderr);
+    assert_eq!(status.code(), Some(0), "{said}");
+    let report: serde_json::Value = serde_json::from_slice(&stdout).expect("the standard output is JSON alone");
+    let step = &report["steps"][0];
+    assert_eq!((&step["callers"], &step["calls"]["ok"]), (&2.into(), &2.into()), "{report}");
+    assert!(step["requests"]["ok"].as_u64().unwrap() >= 2, "{report}");
+    assert!(step["figures"]["turn"]["p50"].as_f64().unwrap() > 0.3, "{report}");
+    assert!(step["server"]["cpu_s"].as_f64().unwrap() > 0.0, "the server that was started is looked at: {report}");
+    assert!(said.contains("2 users"), "people get a table: {said}");
+    assert!(std::fs::read_to_string(html.path()).unwrap().contains("</html>"));
+}
+
+/// Ctrl-C ends the step, and what was measured until then is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ctrl_c_prints_what_was_measured() {
+    let server = crate::kit::house::Running::scripted(|_| {}).await;
+    let scenario = short_scenario("ctrl-c.yaml");
+    let mut command = short_load(&scenario);
+    command.args(["--duration", "600", "--server", &server.url]).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut load = Running(command.spawn().expect("the program runs"));
+    while server.metrics.sessions_active() < 2 {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    let id = i32::try_from(load.0.id()).unwrap();
+    // SAFETY: kill takes two integers; the process is ours and has not been waited for.
+    unsafe { libc::kill(id, libc::SIGINT) };
+    let mut printed = String::new();
+    let mut stdout = load.0.stdout.take().unwrap();
+    let (status, printed) = tokio::task::spawn_blocking(move || {
+        stdout.read_to_string(&mut printed).unwrap();
+        (load.0.wait().unwrap(), printed)
+    })
+    .await
+    .unwrap();
+    let report: serde_json::Value = serde_json::from_str(&printed).expect("the report is whole");
+    assert_eq!(status.code(), Some(0), "{report}");
+    assert_eq!((&report["cut_short"], &report["steps"][0]["calls"]["total"]), (&true.into(), &2.into()), "{report}");
+}
+
+/// What cannot be run is told before anybody is called: usage as 64, what is missing as 69.
+#[test]
+fn load_says_what_it_lacks() {
+    let wrong = Scratch::new("wrong.yaml", "say: { from: phrases }\nthink_s: 3\n");
+    for (arguments, code, said) in [
+        (&["load", "--target", "speed:p99@1s"][..], 64, "--target"),
+        (&["load", "--scenario", wrong.path()], 64, "wrong.yaml:2: "),
+        (&["load", "--sweep", "a.b=1"], 64, "--command"),
+        (&["load", "--speech", "/nonexistent"], 69, "script/models --tests"),
+        (&["load", "tts", "--server", "http://127.0.0.1:1"], 69, "nobody answers at http://127.0.0.1:1"),
+        (&["load", "tts", "--command", "visavis serve --listen here"], 69, "allowed is an address and a port"),
+    ] {
+        let (got, printed, complaint) = run(arguments);
+        assert_eq!((got, printed.as_str()), (code, ""), "{arguments:?}: {complaint}");
+        assert!(complaint.contains(said), "{said} is not in:\n{complaint}");
+    }
 }

@@ -12,6 +12,7 @@ mod front_desk;
 mod house;
 mod kit;
 mod llm;
+mod load;
 mod load_dialling;
 mod load_self_test;
 mod measure;

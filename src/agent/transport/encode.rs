@@ -117,7 +117,8 @@ mod tests {
         let (before, behind) = (level(5, VOICE), level(VOICE + STILL + 5, 2 * VOICE + STILL));
         assert!((behind / before - 1.0).abs() < 0.05, "{before} before the silence, {behind} behind it");
         let encoded = metrics.render();
-        let encoded = encoded.lines().find(|line| line.starts_with("visavis_media_seconds_total{codec=\"opus\"}")).unwrap();
+        let encoded =
+            encoded.lines().find(|line| line.starts_with("visavis_media_seconds_total{codec=\"opus\"}")).unwrap();
         let seconds: f64 = encoded.rsplit(' ').next().unwrap().parse().unwrap();
         assert_eq!((seconds * 50.0).round() as usize, 2 * VOICE + SETTLED as usize);
     }
