@@ -8,6 +8,7 @@ mod calls;
 mod command_line;
 mod conversation;
 mod counted;
+mod deploy;
 mod front_desk;
 mod house;
 mod kit;

@@ -369,10 +369,10 @@ impl Playout {
     }
 
     fn publish(&mut self) {
-        let mut turns: Vec<_> = self.history.iter().cloned().collect();
-        turns.extend(self.turns.iter().filter(|r| Some(r.turn) == self.on_stage).map(|r| r.played(None)));
-        let surplus = turns.len().saturating_sub(2);
-        turns.drain(..surplus);
+        let playing = self.turns.iter().find(|r| Some(r.turn) == self.on_stage);
+        // Words are copied: only those of the two turns that are told.
+        let over = self.history.len().saturating_sub(if playing.is_some() { 1 } else { 2 });
+        let turns = self.history.iter().skip(over).cloned().chain(playing.map(|r| r.played(None))).collect();
         self.out.push_back(Output::Progress(Progress { turns }));
     }
 
