@@ -11,6 +11,7 @@ mod counted;
 mod deploy;
 mod front_desk;
 mod house;
+mod jam;
 mod kit;
 mod llm;
 mod load;

@@ -78,6 +78,9 @@ pub async fn run<L: Link>(
     let mut hanging_up = None;
     let (mut rooms_live, mut floor_lives, mut sound_lives, mut picture_lives) = (true, true, true, true);
     loop {
+        if call.path.borrow().jammed {
+            call.look_at_the_queue(clock::now());
+        }
         let deadline = call.settle();
         if let Some(gone) = call.gone.take() {
             return Ok(gone);
@@ -282,6 +285,12 @@ impl<L: Link> Call<L> {
             self.metrics.av_skew(sounding.as_secs_f64() - frame.media_time.as_secs_f64());
         }
         self.endpoint.write_video(now, frame.media_time, frame.vp8.as_ref());
+        self.look_at_the_queue(now);
+    }
+
+    /// Tells the film whether video leaves more slowly than it comes. While it does none is encoded, so that this must not wait
+    /// for the next frame to be looked at again.
+    fn look_at_the_queue(&mut self, now: Instant) {
         let jammed = self.endpoint.video_queue_is_growing(now);
         self.path.send_if_modified(|path| std::mem::replace(&mut path.jammed, jammed) != jammed);
     }
