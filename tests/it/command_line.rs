@@ -208,7 +208,7 @@ fn short_load(scenario: &Scratch) -> Command {
 
 fn short_scenario(name: &str) -> Scratch {
     let text =
-        "say: { from: [something.wav] }\npause_s: 0.1\ncall: { silence_ms: 300, video: false, greeting: false }\n";
+        "say: { from: [librivox-0880.wav] }\npause_s: 0.1\ncall: { silence_ms: 300, video: false, greeting: false }\n";
     Scratch::new(name, text)
 }
 
@@ -227,7 +227,7 @@ fn a_load_run_starts_its_server_and_reports() {
     let step = &report["steps"][0];
     assert_eq!((&step["callers"], &step["calls"]["ok"]), (&2.into(), &2.into()), "{report}");
     assert!(step["requests"]["ok"].as_u64().unwrap() >= 2, "{report}");
-    assert!(step["figures"]["turn"]["p50"].as_f64().unwrap() > 0.3, "{report}");
+    assert!(step["figures"]["turn"]["p50"].as_f64().unwrap() > 0.2, "{report}");
     assert!(step["server"]["cpu_s"].as_f64().unwrap() > 0.0, "the server that was started is looked at: {report}");
     assert!(said.contains("2 users"), "people get a table: {said}");
     assert!(std::fs::read_to_string(html.path()).unwrap().contains("</html>"));
@@ -270,7 +270,7 @@ fn load_says_what_it_lacks() {
         (&["load", "--sweep", "a.b=1"], 64, "--command"),
         (&["load", "--speech", "/nonexistent"], 69, "script/models --tests"),
         (&["load", "tts", "--server", "http://127.0.0.1:1"], 69, "nobody answers at http://127.0.0.1:1"),
-        (&["load", "tts", "--command", "visavis serve --listen here"], 69, "allowed is an address and a port"),
+        (&["load", "tts", "--command", "visavis serve --listen here"], 69, "invalid socket address"),
     ] {
         let (got, printed, complaint) = run(arguments);
         assert_eq!((got, printed.as_str()), (code, ""), "{arguments:?}: {complaint}");

@@ -34,7 +34,7 @@ use crate::kit::program::Program;
 use crate::kit::server::Served;
 use crate::kit::speech::models;
 
-const SHORT: &str = "say: { from: [something.wav] }\nturns: 1\npause_s: 0.1\n\
+const SHORT: &str = "say: { from: [librivox-0880.wav] }\nturns: 1\npause_s: 0.1\n\
                      call: { silence_ms: 300, video: false, greeting: false }\n";
 
 /// Longer than anything here takes: a step that lasts as long has hung.
@@ -42,7 +42,7 @@ const LONG: Length = Length { warmup: Duration::ZERO, counted: Duration::from_se
 
 fn spoken() -> Vec<Arc<Spoken>> {
     let mut speech = Speech::open(&models().join("speech")).expect("script/test has fetched it");
-    speech.take(&From::Files(vec!["something.wav".into()])).unwrap()
+    speech.take(&From::Files(vec!["librivox-0880.wav".into()])).unwrap()
 }
 
 fn stage(url: &str, scenario: &str) -> Arc<Stage> {
@@ -99,9 +99,9 @@ async fn a_crowd_is_served() {
         assert!(outcome.requests.iter().all(|request| request.failure.is_none()));
         assert_eq!(value(outcome, 0, Figure::Turn), None, "a greeting answers nobody");
         assert!(value(outcome, 0, Figure::Underrun).is_some(), "how it sounded counts");
-        // The silence that ends a turn, at least; nothing of a quiet conversation takes seconds.
+        // Most of the silence that ends a turn, at least (the recording trails off); nothing of a quiet conversation takes seconds.
         let turn = value(outcome, 1, Figure::Turn).expect("the answer was heard");
-        assert!((0.3..5.0).contains(&turn), "{turn}");
+        assert!((0.2..5.0).contains(&turn), "{turn}");
         assert!(value(outcome, 1, Figure::Ttfb).is_some(), "the server's steps are known from its trace");
     }
 }
@@ -241,17 +241,17 @@ async fn voices_are_measured() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ears_are_measured() {
     let script = ScriptedRecognizer::new(["one two three four"]);
-    let engine = SttEngine::start(script, Ear::Loudness, 4, Metrics::new()).with_delay(Duration::from_millis(200));
+    let engine = SttEngine::start(script, Ear::Loudness, 4, Metrics::new()).with_delay(Duration::from_millis(300));
     let served = Served::start(stt::router(engine, None)).await;
     let spoken = spoken();
-    let lasts = spoken[0].pcm.len() as f64 / f64::from(spoken[0].hz);
+    let lasts = spoken[0].utterance.speech_length().as_secs_f64();
     for dialect in [Dialect::Visavis, Dialect::Moshi] {
         let step = clients(Engine::Stt(Stt::new(served.ws(), None, dialect, &spoken)), 1, 9).await;
         let (good, bad) = requests(&step);
         assert!(!good.is_empty() && bad.is_empty(), "{dialect:?}: {bad:?}");
         for request in good {
             let answer = request.value(Figure::SttFinal).unwrap();
-            assert!((0.19..3.0).contains(&answer), "{dialect:?}: {answer}");
+            assert!((0.15..3.0).contains(&answer), "{dialect:?}: {answer}");
             let words = request.value(Figure::Words).unwrap();
             assert!(words > 0.3 && words < 4.0 / lasts + 0.1, "{dialect:?}: {words}");
         }

@@ -48,7 +48,9 @@ impl Stt {
         let frame = (hz / FRAMES_PER_SECOND) as usize;
         let said = speech.iter().map(|spoken| {
             let pcm = resample::convert(&spoken.pcm, spoken.hz, hz);
-            pcm.chunks(frame).map(|pcm| packed(pcm.to_vec())).collect()
+            // The answer is waited for from the last word on; silence behind it would be waiting, too.
+            let frames = spoken.utterance.speech_length().div_duration_f64(FRAME).ceil() as usize;
+            pcm.chunks(frame).take(frames).map(|pcm| packed(pcm.to_vec())).collect()
         });
         Self { server, key, dialect, said: said.collect(), silence: packed(vec![0.0; frame]) }
     }
