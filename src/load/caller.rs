@@ -139,7 +139,7 @@ impl<L: Link> Offering<L> {
             silence: utterance::silence().expect("Opus encodes silence").into(),
             keep: Keep { sound: settings.keep_sound, frames: settings.keep_frames, events: settings.keep_events },
             mouth: Mouth::default(),
-            ear: Ear::new(),
+            ear: if settings.keep_sound { Ear::recording() } else { Ear::measuring() },
             asked_for_keyframe: None,
             sees: false,
         };

@@ -5,6 +5,8 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use crate::media::opus::Decoder;
 use crate::media::reorder::{Reorder, Step};
 use crate::media::sound::{FRAME, rms};
@@ -12,6 +14,7 @@ use crate::media::time::{MediaTime, Samples};
 use crate::rtc::AudioPacket;
 
 use super::answer::Heard;
+use super::jitter::Position;
 
 /// 60 ms of 20 ms packets: what a browser's jitter buffer holds on a good line.
 const PATIENCE: usize = 3;
@@ -50,68 +53,92 @@ pub struct Losses {
 /// The ear of one caller.
 pub struct Ear {
     reorder: Reorder<AudioPacket>,
-    decoder: Decoder<24_000>,
-    /// The last packet's sound, where no tape keeps it.
+    decoder: AnyDecoder,
+    /// The last packet's sound.
     last: Vec<f32>,
+    length: Position,
+    /// The last packet that was decoded, when nothing could be heard in it.
+    quiet: Option<Bytes>,
     loudest: f32,
 }
 
+enum AnyDecoder {
+    /// What a tape keeps.
+    Full(Decoder<24_000>),
+    /// Enough to hear whether there is a voice, for two thirds of the time.
+    Level(Decoder<16_000>),
+}
+
 impl Ear {
-    pub fn new() -> Self {
-        Self { reorder: Reorder::new(PATIENCE), decoder: Decoder::new(), last: vec![], loudest: 0.0 }
+    /// An ear whose sound is kept.
+    pub fn recording() -> Self {
+        Self::with(AnyDecoder::Full(Decoder::new()))
     }
 
-    /// Takes a packet, and gives what it settles, in order, each with its number; the sound goes on the `tape`, if there is
-    /// one. What was lost is filled in only there.
-    pub fn hear(&mut self, packet: AudioPacket, mut tape: Option<&mut Tape>, mut heard: impl FnMut(u64, Heard)) {
-        if let Some(tape) = &mut tape {
-            tape.first_rtp.get_or_insert(packet.rtp.wrapping_sub(packet.media_time.0 as u32));
-        }
+    /// An ear that only hears whether there is something to hear.
+    pub fn measuring() -> Self {
+        Self::with(AnyDecoder::Level(Decoder::new()))
+    }
+
+    fn with(decoder: AnyDecoder) -> Self {
+        let reorder = Reorder::new(PATIENCE);
+        Self { reorder, decoder, last: vec![], length: Samples::from_ms(20), quiet: None, loudest: 0.0 }
+    }
+
+    /// Takes a packet, and gives what it settles, in order, each with its number. A recording ear puts the sound on the
+    /// `tape`, and fills in there what was lost.
+    pub fn hear(&mut self, packet: AudioPacket, tape: &mut Tape, mut heard: impl FnMut(u64, Heard)) {
+        tape.first_rtp.get_or_insert(packet.rtp.wrapping_sub(packet.media_time.0 as u32));
         self.reorder.push(packet.seq, packet);
         while let Some(step) = self.reorder.pop() {
-            match (step, &mut tape) {
-                (Step::Packet(packet), tape) => {
-                    let seq = packet.seq;
-                    heard(seq, self.play(&packet, tape.as_deref_mut()));
+            match step {
+                Step::Packet(packet) => {
+                    let audible = self.play(&packet, tape);
+                    let AudioPacket { seq, media_time: position, arrival, .. } = packet;
+                    heard(seq, Heard { arrival, position, length: self.length, audible });
                 }
-                (Step::Lost, Some(tape)) => self.fill(tape),
+                Step::Lost => self.fill(tape),
                 // Silence is laid under it when the next packet says how much.
-                (Step::Jumped { lost }, Some(tape)) => tape.losses.lost += lost,
-                (Step::Lost | Step::Jumped { .. }, None) => {}
+                Step::Jumped { lost } => tape.losses.lost += lost,
             }
         }
-        if let Some(tape) = tape {
-            tape.losses.late = self.reorder.late();
-        }
+        tape.losses.late = self.reorder.late();
     }
 
-    fn play(&mut self, packet: &AudioPacket, tape: Option<&mut Tape>) -> Heard {
-        let position: MediaTime = packet.media_time.at_rate();
-        let broken = match tape {
-            Some(tape) => {
+    /// Whether anything can be heard in a packet.
+    fn play(&mut self, packet: &AudioPacket, tape: &mut Tape) -> bool {
+        match &mut self.decoder {
+            AnyDecoder::Full(decoder) => {
+                let position: MediaTime = packet.media_time.at_rate();
                 // Fillings are guesses of 20 ms each; the packet knows its place.
                 tape.sound.resize(position.0 as usize, 0.0);
                 tape.packets.push(PacketNote { position, arrival: packet.arrival, bytes: packet.bytes.len() });
                 let from = tape.sound.len();
-                let broken = self.decoder.decode(&packet.bytes, &mut tape.sound).is_err();
+                let broken = decoder.decode(&packet.bytes, &mut tape.sound).is_err();
                 if broken {
                     tape.losses.broken += 1;
                     // Concealing cannot fail for a whole frame; should it, the place stays silent.
-                    let _ = self.decoder.conceal(FRAME, &mut tape.sound);
+                    let _ = decoder.conceal(FRAME, &mut tape.sound);
                 }
                 self.last.clear();
                 self.last.extend_from_slice(&tape.sound[from..]);
-                broken
+                self.length = MediaTime::at_rate(Samples(self.last.len() as u64));
+                !broken && self.is_audible()
             }
-            None => {
+            // An encoder that hears nothing repeats itself. The decoder need not be told: it has settled, too.
+            AnyDecoder::Level(_) if self.quiet.as_ref() == Some(&packet.bytes) => false,
+            AnyDecoder::Level(decoder) => {
                 self.last.clear();
-                self.decoder.decode(&packet.bytes, &mut self.last).is_err()
+                if decoder.decode(&packet.bytes, &mut self.last).is_err() {
+                    tape.losses.broken += 1;
+                    return false;
+                }
+                self.length = Samples::<16_000>(self.last.len() as u64).at_rate();
+                let audible = self.is_audible();
+                self.quiet = (!audible).then(|| packet.bytes.clone());
+                audible
             }
-        };
-        let samples = if self.last.is_empty() { FRAME } else { self.last.len() };
-        let length = MediaTime::at_rate(Samples(samples as u64));
-        let audible = !broken && self.is_audible();
-        Heard { arrival: packet.arrival, position: packet.media_time, length, audible }
+        }
     }
 
     fn is_audible(&mut self) -> bool {
@@ -122,9 +149,10 @@ impl Ear {
 
     fn fill(&mut self, tape: &mut Tape) {
         tape.losses.lost += 1;
+        let AnyDecoder::Full(decoder) = &mut self.decoder else { return };
         let restored = match self.reorder.following() {
-            Some(next) => self.decoder.recover(&next.bytes, FRAME, &mut tape.sound),
-            None => self.decoder.conceal(FRAME, &mut tape.sound),
+            Some(next) => decoder.recover(&next.bytes, FRAME, &mut tape.sound),
+            None => decoder.conceal(FRAME, &mut tape.sound),
         };
         tape.losses.recovered += u64::from(self.reorder.following().is_some() && restored.is_ok());
     }
@@ -141,16 +169,8 @@ const LEAST: f32 = 0.002;
 /// A voice lies around 0.05, a frame of it rarely below this; a shout must not make quiet words silence.
 const MOST: f32 = 0.01;
 
-impl Default for Ear {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
     use crate::media::opus::Encoder;
 
@@ -175,11 +195,11 @@ mod tests {
     #[test]
     fn everything_lies_where_its_clock_says() {
         let all = packets(200);
-        let mut ear = Ear::new();
+        let mut ear = Ear::recording();
         let mut tape = Tape::default();
         let mut heard = vec![];
         for n in (0..50).chain([52, 51]).chain(53..80).chain(81..100).chain(150..200) {
-            ear.hear(all[n].clone(), Some(&mut tape), |seq, packet| heard.push((seq, packet.audible)));
+            ear.hear(all[n].clone(), &mut tape, |seq, packet| heard.push((seq, packet.audible)));
         }
         assert_eq!(tape.first_rtp, Some(7_000));
         assert_eq!(tape.sound.len(), 200 * FRAME);
@@ -192,5 +212,42 @@ mod tests {
         assert!(rms(&tape.sound[160 * FRAME..]) > 0.15);
         assert!(heard.iter().map(|(seq, _)| seq - 100).eq((0..50).chain(51..80).chain(81..100).chain(150..200)));
         assert!(heard.iter().all(|(_, audible)| *audible));
+    }
+
+    /// What is judged by its level alone is judged as what is kept: a word between silences is heard in the same packets,
+    /// and silence that repeats itself is not even decoded.
+    #[test]
+    fn a_measuring_ear_hears_what_a_recording_one_hears() {
+        let mut encoder = Encoder::new();
+        let all: Vec<AudioPacket> =
+            (0..300u64)
+                .map(|n| {
+                    let loud = (100..150).contains(&n) || (250..270).contains(&n);
+                    let frame = std::array::from_fn(|i| {
+                        if loud { 0.2 * ((n as usize * FRAME + i) as f32 * 0.05).sin() } else { 0.0 }
+                    });
+                    let bytes = Bytes::copy_from_slice(encoder.encode(&frame).unwrap());
+                    let rtp = 960 * n as u32;
+                    AudioPacket { seq: n, rtp, media_time: Samples(960 * n), arrival: Instant::now(), bytes }
+                })
+                .collect();
+        let audible = |mut ear: Ear| {
+            let mut numbers = vec![];
+            for packet in &all {
+                ear.hear(packet.clone(), &mut Tape::default(), |seq, heard| {
+                    assert_eq!(heard.length, Samples::from_ms(20));
+                    numbers.extend(heard.audible.then_some(seq));
+                });
+            }
+            numbers
+        };
+        let heard = audible(Ear::measuring());
+        assert_eq!(heard, audible(Ear::recording()));
+        // The codec is 6.5 ms late, and rings for a moment.
+        let (first, second): (Vec<u64>, Vec<u64>) = heard.into_iter().partition(|&seq| seq < 200);
+        assert!(first[0] == 100 && (150..=151).contains(&first[first.len() - 1]), "{first:?}");
+        assert!(second[0] == 250 && (270..=271).contains(&second[second.len() - 1]), "{second:?}");
+        let repeated = (60..95).filter(|&n| all[n].bytes == all[n - 1].bytes).count();
+        assert!(repeated > 30, "silence repeats itself: {repeated} of 35");
     }
 }

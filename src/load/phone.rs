@@ -202,8 +202,7 @@ impl<L: Link> Phone<L> {
             Event::Audio(packet) => {
                 meter.stream.arrived(packet.seq);
                 meter.sight.sound(packet.arrival, packet.rtp);
-                let tape = self.keep.sound.then_some(&mut recording.tape);
-                self.ear.hear(packet, tape, |seq, heard| {
+                self.ear.hear(packet, &mut recording.tape, |seq, heard| {
                     meter.stream.played(seq, heard.position, heard.length);
                     meter.turns.heard(heard);
                 });
