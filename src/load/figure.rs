@@ -42,7 +42,8 @@ pub enum Figure {
     Rtf,
     /// Words per second: of a model's answer, or of speech transcribed.
     Words,
-    /// Round trip to the server.
+    /// Round trip to the server, by its reports of what came when: they wait for its next packet, so that up to 20 ms of it
+    /// are that wait.
     Rtt,
 }
 
