@@ -36,16 +36,26 @@ struct Queues {
     asleep: usize,
     /// Threads that have been woken and have not come yet.
     called: usize,
+    /// Threads at work on a picture.
+    on_pictures: usize,
     closed: bool,
 }
 
 impl Queues {
     /// Whether one more thread is to be woken for what waits: each one awake takes the next job when it is done with its
-    /// own, and to wake another costs more than most jobs. So none is woken while those awake have no more than a job each
-    /// to come.
+    /// own, and to wake another costs more than most jobs of sound. So none is woken while those awake have no more than a
+    /// job each to come. A thread that draws counts for nothing here: a picture takes milliseconds, and sound never waits for
+    /// it while another could play it.
     fn wants_help(&self, threads: usize) -> bool {
         let awake = threads - self.asleep + self.called;
-        self.asleep > self.called && self.sound.len() + self.picture.len() > awake
+        let waiting = self.sound.len() + self.picture.len();
+        self.asleep > self.called && (waiting > awake || self.sound.len() > awake.saturating_sub(self.on_pictures))
+    }
+
+    /// The next job, sound first, and whether it is a picture.
+    fn next(&mut self) -> Option<(Job, bool)> {
+        let next = self.sound.pop_front().map(|job| (job, false));
+        next.or_else(|| self.picture.pop_front().map(|job| (job, true)))
     }
 }
 
@@ -123,10 +133,12 @@ impl Drop for Owner {
 fn work(shared: &Shared) {
     let mut queues = shared.queues.lock().expect("no holder of this lock can panic");
     loop {
-        if let Some(job) = queues.sound.pop_front().or_else(|| queues.picture.pop_front()) {
+        if let Some((job, is_picture)) = queues.next() {
+            queues.on_pictures += usize::from(is_picture);
             drop(queues);
             job();
             queues = shared.queues.lock().expect("no holder of this lock can panic");
+            queues.on_pictures -= usize::from(is_picture);
         } else if queues.closed {
             return;
         } else {
@@ -144,6 +156,46 @@ const MAX_QUEUED: usize = 4096;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A thread is woken when nobody is awake, when those awake have their hands full, and when all of them draw while sound waits.
+    #[test]
+    fn threads_are_woken_when_they_are_needed() {
+        let job = || Box::new(|| ()) as Job;
+        let wants = |sound: usize, picture: usize, asleep, called, on_pictures| {
+            let sound = (0..sound).map(|_| job()).collect();
+            let picture = (0..picture).map(|_| job()).collect();
+            Queues { sound, picture, asleep, called, on_pictures, closed: false }.wants_help(4)
+        };
+        assert!(wants(1, 0, 4, 0, 0), "all are asleep");
+        assert!(!wants(1, 0, 4, 1, 0), "one is on its way");
+        assert!(!wants(1, 0, 3, 0, 0), "one is awake and takes it next");
+        assert!(wants(2, 0, 3, 0, 0), "one cannot take two next");
+        assert!(wants(1, 0, 3, 0, 1), "the one awake draws");
+        assert!(!wants(0, 1, 3, 0, 1), "a picture may wait for a picture");
+        assert!(!wants(9, 9, 0, 0, 4), "nobody is left to wake");
+    }
+
+    /// On two threads sound is played while a picture is being drawn, however long that takes.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn sound_does_not_wait_for_a_picture() {
+        let pool = Pool::new(2, Metrics::new());
+        let (open, gate) = std::sync::mpsc::channel::<()>();
+        let (drawing, drawn) = std::sync::mpsc::channel::<()>();
+        let picture = {
+            let pool = pool.clone();
+            let draw = move || {
+                drawing.send(()).unwrap();
+                gate.recv()
+            };
+            tokio::spawn(async move { pool.run(Class::Picture, Duration::from_millis(1), draw).await })
+        };
+        drawn.recv().unwrap();
+        for n in 0..20 {
+            assert_eq!(pool.run(Class::Sound, Duration::from_millis(1), move || n).await, Ok(n));
+        }
+        open.send(()).unwrap();
+        picture.await.unwrap().unwrap().unwrap();
+    }
 
     /// Sound overtakes the pictures that wait; a panic costs its own caller only.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
