@@ -36,6 +36,8 @@ pub struct VadWorker {
 pub struct VadSeat {
     worker: VadWorker,
     memory: Memory,
+    /// When the last chunk was asked about.
+    asked: Option<Instant>,
     _counted: Guard,
 }
 
@@ -57,6 +59,8 @@ struct Memory {
 struct Job {
     memory: Memory,
     chunk: [f32; CHUNK],
+    /// One of many that have piled up: it waits for nobody.
+    hurried: bool,
     since: Instant,
     answer: oneshot::Sender<(f32, Memory)>,
 }
@@ -78,7 +82,7 @@ impl VadWorker {
     /// A place for one more call.
     pub fn seat(&self) -> VadSeat {
         self.seats.fetch_add(1, Ordering::Relaxed);
-        VadSeat { worker: self.clone(), memory: Memory::new(), _counted: self.metrics.live(Object::VadSeat) }
+        VadSeat { worker: self.clone(), memory: Memory::new(), asked: None, _counted: self.metrics.live(Object::VadSeat) }
     }
 }
 
@@ -101,9 +105,11 @@ impl VadSeat {
         self.memory = Memory::new();
     }
 
-    fn submit(&self, chunk: &[f32; CHUNK]) -> Result<oneshot::Receiver<(f32, Memory)>, VadError> {
+    fn submit(&mut self, chunk: &[f32; CHUNK]) -> Result<oneshot::Receiver<(f32, Memory)>, VadError> {
         let (answer, answered) = oneshot::channel();
-        let job = Job { memory: self.memory.clone(), chunk: *chunk, since: Instant::now(), answer };
+        let since = Instant::now();
+        let hurried = has_piled_up(self.asked.replace(since), since);
+        let job = Job { memory: self.memory.clone(), chunk: *chunk, hurried, since, answer };
         match self.worker.jobs.try_send(job) {
             Ok(()) => Ok(answered),
             Err(TrySendError::Full(_)) => Err(VadError::Busy),
@@ -161,13 +167,21 @@ fn serve(mut session: Session, waiting: &Receiver<Job>, seats: &AtomicUsize, met
 
 /// Lets the chunks of other calls come, asleep, so that their arrival wakes nobody; then takes what is there.
 fn gather(batch: &mut Vec<Job>, waiting: &Receiver<Job>, seats: &AtomicUsize) {
-    thread::rest(gathering(seats.load(Ordering::Relaxed)));
+    if !batch.iter().any(|job| job.hurried) {
+        thread::rest(gathering(seats.load(Ordering::Relaxed)));
+    }
     batch.extend(waiting.try_iter().take(MAX_BATCH - 1));
 }
 
-/// How long a chunk may wait for others: not at all for a call alone.
+/// Whether a chunk asked about `now` follows the one before it too soon to be live sound.
+fn has_piled_up(last: Option<Instant>, now: Instant) -> bool {
+    last.is_some_and(|last| now.saturating_duration_since(last) < PILED_UP)
+}
+
+/// How long a chunk may wait for others: not at all for a seat alone. (A call has a second seat where the STT engine listens in the
+/// same process.)
 fn gathering(seats: usize) -> Duration {
-    (GATHER_PER_CALL * seats.saturating_sub(1) as u32).min(LONGEST_GATHER)
+    (GATHER_PER_SEAT * u32::try_from(seats.saturating_sub(1)).unwrap_or(u32::MAX)).min(LONGEST_GATHER)
 }
 
 /// One run: `input` `[n, 576]` (64 samples of the chunk before, then the chunk), `state` `[2, n, 128]`, `sr` scalar;
@@ -210,12 +224,16 @@ fn run(session: &mut Session, inputs: &[(Memory, [f32; CHUNK])]) -> Result<Vec<(
 const CONTEXT: usize = 64;
 const STATE: usize = 2 * 128;
 
-/// With two calls hardly anybody comes within a few milliseconds; with twenty, 10 ms bring seven chunks together. Measured on a
+/// With two seats hardly anybody comes within a few milliseconds; with twenty, 10 ms bring seven chunks together. Measured on a
 /// thread that sleeps between: 460 µs for a chunk alone, 150 in a batch of four, 105 of eight, 80 of sixteen.
-const GATHER_PER_CALL: Duration = Duration::from_millis(1);
+const GATHER_PER_SEAT: Duration = Duration::from_millis(1);
 /// A chunk is 32 ms, so that its first sample is 32 ms old anyway: 5 ms more, on average, are not noticed.
 const LONGEST_GATHER: Duration = Duration::from_millis(10);
 const MAX_BATCH: usize = 64;
+
+/// Chunks of live sound are 20 ms apart or more; a message of 80 ms, or a silence made up for, brings several at once, and they
+/// would wait one after the other.
+const PILED_UP: Duration = Duration::from_millis(10);
 
 /// Each call has one chunk in flight: reached only when the thread is stuck.
 const CAPACITY: usize = 256;
@@ -284,6 +302,22 @@ pub(super) mod tests {
                 assert!((answer - expected).abs() < 1e-4, "call {call}, chunk {at}: {answer} instead of {expected}");
             }
         }
+    }
+
+    /// A seat alone waits for nobody, many wait no longer than is not noticed, however many they are.
+    #[test]
+    fn the_wait_grows_with_the_seats() {
+        let waits = [0, 1, 2, 5, 11, 1_000, usize::MAX].map(|seats| gathering(seats).as_millis());
+        assert_eq!(waits, [0, 0, 1, 4, 10, 10, 10]);
+    }
+
+    /// Chunks of live sound may wait for others; those that have piled up are not held up one after the other.
+    #[test]
+    fn what_piled_up_waits_for_nobody() {
+        let now = Instant::now();
+        let asked = |ago_ms| has_piled_up(Some(now - Duration::from_millis(ago_ms)), now);
+        assert_eq!((has_piled_up(None, now), asked(0), asked(5)), (false, true, true));
+        assert_eq!((asked(20), asked(40)), (false, false), "packets of 20 ms make a chunk every 20 or 40");
     }
 
     /// A question dropped half-way leaves the seat as it was.
