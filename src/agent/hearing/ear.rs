@@ -47,6 +47,11 @@ impl Ear {
         }
     }
 
+    /// How many samples `packet` will become; what is no packet is concealed, and becomes the usual number.
+    pub fn samples_in(&self, packet: &[u8]) -> usize {
+        self.decoder.samples_in(packet).unwrap_or(self.usual)
+    }
+
     fn conceal(&mut self, out: &mut Vec<f32>) {
         if self.decoder.conceal(self.usual, out).is_err() {
             out.resize(out.len() + self.usual, 0.0);

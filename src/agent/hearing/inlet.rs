@@ -1,9 +1,7 @@
 //! task: packets wait until they fill a chunk of the voice detector, and are then decoded on the pool
 //!
-//! Nobody looks at less than a chunk (32 ms), so a packet (20 ms) that fills none need not be decoded yet: two at a time cost
-//! the pool half the errands.
-
-use std::time::Duration;
+//! Nobody looks at less than a chunk (32 ms), so a packet (mostly 20 ms) that fills none need not be decoded yet: two at a time
+//! cost the pool half the errands.
 
 use bytes::Bytes;
 
@@ -20,6 +18,8 @@ pub struct Inlet {
     ear: Option<Box<Ear>>,
     /// In order of arrival, not decoded yet.
     packets: Vec<(u64, Bytes)>,
+    /// Samples that they will become.
+    expected: usize,
     /// Decoded, and not yet taken: 16 kHz mono, full scale ±1.0.
     pub sound: Vec<f32>,
     pool: Pool,
@@ -29,17 +29,14 @@ pub struct Inlet {
 impl Inlet {
     pub fn new(pool: Pool, metrics: Metrics) -> Self {
         let sound = Vec::with_capacity(2 * CHUNK.0 as usize);
-        Self { ear: None, packets: Vec::with_capacity(MOST_WAITING), sound, pool, metrics }
+        Self { ear: None, packets: Vec::with_capacity(2), expected: 0, sound, pool, metrics }
     }
 
     /// Takes a packet in; decodes what waits once it should fill a chunk.
     pub async fn take(&mut self, seq: u64, packet: Bytes) -> Result<(), PoolError> {
+        self.expected += self.ear.get_or_insert_with(|| Box::new(Ear::new())).samples_in(&packet);
         self.packets.push((seq, packet));
-        let expected = self.sound.len() + self.packets.len() * USUAL;
-        if expected < CHUNK.0 as usize && self.packets.len() < MOST_WAITING {
-            return Ok(());
-        }
-        self.decode().await
+        if self.sound.len() + self.expected >= CHUNK.0 as usize { self.decode().await } else { Ok(()) }
     }
 
     /// Decodes what waits.
@@ -49,7 +46,7 @@ impl Inlet {
         }
         let mut ear = self.ear.take().unwrap_or_else(|| Box::new(Ear::new()));
         let (mut packets, mut sound) = (std::mem::take(&mut self.packets), std::mem::take(&mut self.sound));
-        let allowed = PACKET * packets.len() as u32;
+        let allowed = Samples::<16_000>(std::mem::take(&mut self.expected) as u64).as_duration();
         let metrics = self.metrics.clone();
         let job = move || {
             let began = clock::now();
@@ -70,13 +67,6 @@ impl Inlet {
     }
 }
 
-/// Samples of a usual packet. Where packets are shorter, more of them wait.
-const USUAL: usize = 320;
-const MOST_WAITING: usize = 4;
-
-/// What a packet may take on the pool.
-const PACKET: Duration = Duration::from_millis(20);
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,7 +82,7 @@ mod tests {
         for seq in 0..200 {
             let packet = Bytes::copy_from_slice(encoder.encode(&[0.0; 480]).unwrap());
             inlet.take(seq, packet).await.unwrap();
-            received += USUAL;
+            received += 320;
             let whole = inlet.sound.len() - inlet.sound.len() % CHUNK.0 as usize;
             inlet.sound.drain(..whole);
             taken += whole;
