@@ -201,3 +201,19 @@ const SOUND: usize = 5;
 const ONE_IN_THE_ENCODER: usize = 1;
 const NOTICES: usize = 256;
 const PICTURES: usize = 2;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Whenever a call begins, its frames fall due with everybody's, and it waits for less than one.
+    #[test]
+    fn all_calls_share_a_beat() {
+        let beat = Instant::now();
+        let after = |ms: u64| (next_beat(beat, beat + Duration::from_millis(ms)) - beat).as_millis();
+        assert_eq!([0, 1, 20, 21, 39, 1_000_001].map(after), [0, 20, 20, 40, 40, 1_000_020]);
+        assert_eq!(next_beat(beat + Duration::from_secs(1), beat), beat + Duration::from_secs(1));
+    }
+}
