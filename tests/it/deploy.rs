@@ -131,7 +131,11 @@ async fn start(compose: &Compose, ports: &Ports, folder: &Folder, http: &reqwest
 /// address of its API.
 fn watch(compose: &Compose, ports: &Ports, folder: &Folder) -> (Process, String) {
     let config = folder.0.join("prometheus.yml");
-    std::fs::write(&config, ports.local(&text("deploy/prometheus.yml"))).unwrap();
+    let committed = root().join("deploy/prometheus.yml");
+    let check = Command::new("promtool").args(["check", "config"]).arg(committed).output();
+    let check = check.expect("it comes with Prometheus");
+    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stderr));
+    std::fs::write(&config, ports.watched(&text("deploy/prometheus.yml"))).unwrap();
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut command = Command::new("prometheus");
     command.arg(format!("--web.listen-address={free}"));

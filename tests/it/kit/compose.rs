@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::speech;
 use crate::browser::dies_with_its_parent;
@@ -117,6 +118,26 @@ impl Ports {
         self.0.iter().fold(text.to_owned(), |text, ((service, port), free)| {
             text.replace(&format!("{service}:{port}"), &format!("127.0.0.1:{free}"))
         })
+    }
+
+    /// A configuration of Prometheus with every target on loopback. Here nobody resolves the name of a service, so those
+    /// that are found by it are listed.
+    pub fn watched(&self, config: &str) -> String {
+        let mut config: Value = serde_saphyr::from_str(config).expect("a configuration is YAML");
+        for job in config["scrape_configs"].as_array_mut().expect("there are jobs") {
+            let job = job.as_object_mut().expect("a job is a mapping");
+            let Some(found) = job.remove("dns_sd_configs") else { continue };
+            let mut targets = vec![];
+            for by_name in found.as_array().expect("a list") {
+                assert_eq!(by_name["type"], "A", "other records name ports of their own");
+                for name in by_name["names"].as_array().expect("a list") {
+                    targets.push(format!("{}:{}", name.as_str().expect("a name"), by_name["port"]));
+                }
+            }
+            job.insert("static_configs".to_owned(), json!([{ "targets": targets }]));
+        }
+        // JSON is YAML too.
+        self.local(&config.to_string())
     }
 
     /// `text`, said inside of `service`: its own addresses too.
