@@ -19,6 +19,9 @@ use crate::browser::dies_with_its_parent;
 #[derive(Debug, Deserialize)]
 pub struct Compose {
     pub services: BTreeMap<String, Service>,
+    /// What outlives a container, by name.
+    #[serde(default)]
+    pub volumes: BTreeMap<String, Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -32,7 +35,9 @@ pub struct Service {
     pub depends_on: BTreeMap<String, Condition>,
     pub healthcheck: Option<Healthcheck>,
     #[serde(default)]
-    pub volumes: Vec<serde_json::Value>,
+    pub volumes: Vec<Value>,
+    /// Where the image is made, at one service; the others only run it.
+    pub build: Option<Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -53,7 +58,8 @@ impl Compose {
     /// What `docker-compose config` prints of the committed file. Panics with what it said when it does not accept it.
     pub fn read() -> Self {
         let mut program = Command::new("docker-compose");
-        if Command::new("docker-compose").arg("--version").output().is_err() {
+        let version = Command::new("docker-compose").arg("--version").output();
+        if !version.is_ok_and(|output| output.status.success()) {
             program = Command::new("docker");
             program.arg("compose");
         }
