@@ -1,7 +1,7 @@
 # One image for every role: `serve` (the default), `engine stt`, `engine tts`, `engine llm`.
 #
 #   docker build -t visavis .
-#   docker run --rm -p 127.0.0.1:8080:8080 -p 8443:8443/udp -e VISAVIS_PUBLIC_IP=127.0.0.1 visavis
+#   docker run --rm -p 127.0.0.1:8080:8080 -p 127.0.0.1:8443:8443/udp -e VISAVIS_PUBLIC_IP=127.0.0.1 visavis
 #
 # Three stages: the program, the models, and what runs. Build it on the kind of processor that it will run on (x86-64 with
 # AVX2). The first build compiles for a quarter of an hour on two cores; the caches below make the next ones short.
