@@ -9,7 +9,7 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
@@ -118,10 +118,13 @@ async fn read(
     let mut line = vec![];
     loop {
         line.clear();
-        if reader.read_until(b'\n', &mut line).await? == 0 {
+        if (&mut reader).take(LONGEST_LINE).read_until(b'\n', &mut line).await? == 0 {
             return Ok(());
         }
-        let text = String::from_utf8_lossy(&line[..line.len().min(LONGEST_LINE)]).trim_end().to_owned();
+        if !line.ends_with(b"\n") {
+            skip_line(&mut reader).await?;
+        }
+        let text = String::from_utf8_lossy(&line).trim_end().to_owned();
         if let Some((found, is_ready)) = &look
             && is_ready(&text)
         {
@@ -133,6 +136,19 @@ async fn read(
             said.pop_front();
         }
         said.push_back(text);
+    }
+}
+
+/// Reads the rest of a line and keeps none of it: a program that never ends its line fills no memory.
+async fn skip_line(reader: &mut (impl AsyncBufRead + Unpin)) -> io::Result<()> {
+    loop {
+        let piece = reader.fill_buf().await?;
+        let end = piece.iter().position(|byte| *byte == b'\n');
+        let read = end.map_or(piece.len(), |end| end + 1);
+        reader.consume(read);
+        if end.is_some() || read == 0 {
+            return Ok(());
+        }
     }
 }
 
@@ -169,7 +185,8 @@ fn dies_with_its_parent() -> io::Result<()> {
 
 /// Enough to see what went wrong.
 const LINES_KEPT: usize = 20;
-const LONGEST_LINE: usize = 2000;
+/// Bytes of a line that are kept.
+const LONGEST_LINE: u64 = 2000;
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
@@ -201,6 +218,16 @@ mod tests {
         let id = stubborn.id().unwrap();
         stubborn.stop(Duration::from_millis(50)).await;
         assert!(!std::path::Path::new(&format!("/proc/{id}")).exists());
+    }
+
+    /// A line without end is not kept, and hides no later one.
+    #[tokio::test]
+    async fn long_lines_are_cut() {
+        let mut program = shell("head -c 300000 /dev/zero | tr '\\0' x; echo; echo Ready; echo end; exec sleep 100");
+        assert_eq!(program.ready(SOON).await.unwrap(), "Ready");
+        let longest = program.said().lines().map(str::len).max();
+        assert_eq!(longest, Some(2000));
+        program.stop(SOON).await;
     }
 
     /// What went wrong is told in its own words.
