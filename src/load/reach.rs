@@ -37,8 +37,8 @@ pub async fn reach(http: &reqwest::Client, url: &str) -> Result<Reached, ReachEr
     let nobody = |why: String| ReachError::Nobody { url: url.to_owned(), why };
     let found = clock::timeout(LIMIT, tokio::net::lookup_host((host.as_str(), port))).await;
     let found = found.map_err(|late| nobody(late.to_string()))?;
-    let mut found = found.map_err(|source| ReachError::Unknown { host: host.clone(), source })?;
-    let address = found.next().ok_or_else(wrong)?;
+    let found = found.map_err(|source| ReachError::Unknown { host: host.clone(), source })?;
+    let found: Vec<SocketAddr> = found.collect();
     let asked = http.get(parsed).timeout(LIMIT).send().await;
     // Refusals and nonsense are measured, not reported: only silence is the end.
     if let Err(error) = &asked
@@ -50,6 +50,10 @@ pub async fn reach(http: &reqwest::Client, url: &str) -> Result<Reached, ReachEr
             "connection refused".into()
         }));
     }
+    // A name may have several addresses, and the server listen at one of them only (`localhost` is ::1, too): the one that
+    // answered. Behind a proxy that is none of the name's.
+    let answered = asked.ok().and_then(|response| response.remote_addr());
+    let address = *found.iter().find(|address| Some(**address) == answered).or(found.first()).ok_or_else(wrong)?;
     let from = route(address).map_err(|error| nobody(error.to_string()))?;
     Ok(Reached { address, from })
 }
@@ -62,7 +66,7 @@ pub async fn is_ready(http: &reqwest::Client, url: &str) -> bool {
 }
 
 /// `ws://` is the same door as `http://`.
-fn plain(url: &str) -> String {
+pub fn plain(url: &str) -> String {
     match url.strip_prefix("ws") {
         Some(rest) if rest.starts_with("://") || rest.starts_with("s://") => format!("http{rest}"),
         _ => url.to_owned(),
@@ -78,3 +82,26 @@ fn route(to: SocketAddr) -> std::io::Result<IpAddr> {
 }
 
 const LIMIT: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    /// A name with two addresses, a server at one of them: that one is reached, whichever the system lists first.
+    #[tokio::test]
+    async fn it_is_where_it_answers() {
+        let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = server.local_addr().unwrap();
+        let answering = tokio::spawn(async move {
+            let (mut socket, _) = server.accept().await.unwrap();
+            let _ = socket.read(&mut [0; 2000]).await.unwrap();
+            socket.write_all(b"HTTP/1.1 404 No\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+        });
+        let addresses = [SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], at.port())), at];
+        let http = reqwest::Client::builder().no_proxy().resolve_to_addrs("localhost", &addresses).build().unwrap();
+        let reached = reach(&http, &format!("ws://localhost:{}", at.port())).await.unwrap();
+        assert_eq!((reached.address, reached.from), (at, at.ip()));
+        answering.await.unwrap();
+    }
+}
