@@ -1,9 +1,12 @@
 //! io: `visavis load`: finds or starts the server, lets callers call it, and tells what came of it
 
-use std::net::SocketAddr;
+mod command_line;
+mod date;
+mod server;
+
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, anyhow};
 use tokio_util::sync::CancellationToken;
@@ -16,7 +19,7 @@ use visavis::load::doors::stt::Stt;
 use visavis::load::doors::tts::Tts;
 use visavis::load::doors::{Clients, Engine};
 use visavis::load::host::{self, Watched};
-use visavis::load::reach::{Reached, is_ready, reach};
+use visavis::load::reach::{Reached, plain, reach};
 use visavis::load::report::{Kind, Maximum, Row, Run, html, json, table};
 use visavis::load::run::{self, Crowd, Mode, Ran};
 use visavis::load::scenario::Scenario;
@@ -25,9 +28,10 @@ use visavis::load::spread::Stat;
 use visavis::load::target::{self, Targets};
 use visavis::rtc::Identity;
 use visavis::runtime::clock;
-use visavis::runtime::program::{Program, words};
+use visavis::runtime::program::Program;
 use visavis::runtime::scope::TaskCounter;
 
+use self::date::date;
 use super::progress::Bar;
 use super::{Failure, Outcome, because, signals};
 use crate::cli::load::{Door, Load};
@@ -102,7 +106,7 @@ async fn perform(load: &Load, cast: &Cast, stop: &CancellationToken) -> Outcome 
     let scenario = (cast.kind == Kind::Calls).then(|| cast.scenario.name.clone());
     let mut report = Run {
         title: format!("Load on {}", cast.kind.title()),
-        command: std::env::args().map(|word| quoted(&word)).collect::<Vec<_>>().join(" "),
+        command: command_line::shown(std::env::args()),
         kind: cast.kind,
         scenario,
         seed: Some(load.seed),
@@ -140,11 +144,16 @@ async fn perform(load: &Load, cast: &Cast, stop: &CancellationToken) -> Outcome 
     }
     drop(bar);
     notes(&mut report, cast);
-    tell(load, &report)?;
-    if let Some(failure) = trouble {
-        return Err(failure);
+    match trouble {
+        // There is nothing to tell beside it.
+        Some(failure) if report.rows.is_empty() => return Err(failure),
+        trouble => {
+            tell(load, &report)?;
+            trouble.map_or(Ok(()), Err)?;
+        }
     }
-    if load.target.is_some() && matches!(cast.mode, Mode::Steps(_)) && !report.met() {
+    let met = if matches!(cast.mode, Mode::Steps(_)) { report.met() } else { report.found() };
+    if load.target.is_some() && !met {
         return Err(Failure { code: MISSED, error: anyhow!("the target was missed: {}", cast.targets) });
     }
     Ok(())
@@ -171,9 +180,6 @@ fn notes(report: &mut Run, cast: &Cast) {
 
 fn tell(load: &Load, report: &Run) -> Outcome {
     let to_stdout = |path: &Path| path.as_os_str() == "-";
-    if report.rows.is_empty() {
-        return Ok(());
-    }
     match &load.json {
         Some(path) if to_stdout(path) => {
             eprintln!("{}", table::text(report));
@@ -204,66 +210,18 @@ async fn one(
     stop: &CancellationToken,
 ) -> Result<Ran, Failure> {
     let (program, said) = match &load.command {
-        Some(command) => match start(command, setting, load.server.as_deref(), stop).await? {
+        Some(command) => match server::start(command, setting, load.server.as_deref(), stop).await? {
             Some((program, url)) => (Some(program), url),
             None => return Ok(Ran::cut_short()),
         },
         None => (None, None),
     };
-    let url = load.server.clone().or(said).unwrap_or_else(|| usual_server(cast.kind));
+    let url = load.server.clone().or(said).unwrap_or_else(|| server::usual(cast.kind));
     let ran = call(load, cast, &url, program.as_ref().and_then(Program::id), bar, stop).await;
     if let Some(program) = program {
-        program.stop(GRACE).await;
+        program.stop(server::GRACE).await;
     }
     ran
-}
-
-/// Starts the server and waits until it says that it is ready, or answers at `server`; gives where it says that it is.
-/// `None`: ended before that.
-async fn start(
-    command: &str,
-    setting: Option<&str>,
-    server: Option<&str>,
-    stop: &CancellationToken,
-) -> Result<Option<(Program, Option<String>)>, Failure> {
-    let mut words = words(command).context("--command").map_err(because(USAGE))?;
-    if words[0] == "visavis" {
-        let this = std::env::current_exe().context("where is this program?").map_err(because(SOFTWARE))?;
-        words[0] = this.to_string_lossy().into_owned();
-    }
-    if let Some(setting) = setting {
-        words.extend(["--set".to_owned(), setting.to_owned()]);
-    }
-    let unavailable = because(UNAVAILABLE);
-    let failed =
-        |error| unavailable(anyhow::Error::from(error).context(format!("the server of --command {command:?}")));
-    let mut program = Program::start(&words, |line| line.starts_with("Ready:")).map_err(failed)?;
-    let ready = tokio::select! {
-        ready = program.ready(READY) => ready.map_err(failed)?,
-        () = answers(server) => String::new(),
-        () = stop.cancelled() => {
-            program.stop(GRACE).await;
-            return Ok(None);
-        }
-    };
-    Ok(Some((program, url_in(&ready))))
-}
-
-/// Until somebody answers at `server`: what other servers say when they are ready nobody knows.
-async fn answers(server: Option<&str>) {
-    let Some(server) = server else { return std::future::pending().await };
-    let http = reqwest::Client::new();
-    while !is_ready(&http, server).await {
-        clock::sleep(BETWEEN_KNOCKS).await;
-    }
-}
-
-/// `Ready: open http://127.0.0.1:8080`, `Ready: the tts engine on 127.0.0.1:8089`.
-fn url_in(line: &str) -> Option<String> {
-    line.split_whitespace().rev().find_map(|word| match word.parse::<SocketAddr>() {
-        Ok(address) => Some(format!("http://{address}")),
-        Err(_) => word.starts_with("http").then(|| word.to_owned()),
-    })
 }
 
 async fn call(
@@ -279,6 +237,8 @@ async fn call(
         reached = reach(&http, url) => reached.map_err(|error| because(UNAVAILABLE)(error.into()))?,
         () = stop.cancelled() => return Ok(Ran::cut_short()),
     };
+    // Engines' sockets may be given as they are dialled; questions over HTTP go to the same door.
+    let url = &plain(url);
     let crowd = crowd(load, cast, url, &http, &reached)?;
     let metrics = url.parse::<reqwest::Url>().ok().and_then(|url| url.join("/metrics").ok()).map(String::from);
     let mut watched = Watched::new(http, process, Some(reached.address), metrics, load.token.clone());
@@ -349,70 +309,5 @@ fn in_a_line(kind: Kind, row: &Row) -> String {
     )
 }
 
-/// As a shell takes it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
-/// `2026-11-22 16:42 UTC`. Days to a date: H. Hinnant, "chrono-compatible low-level date algorithms", civil_from_days.
-fn date(at: SystemTime) -> String {
-    let seconds = at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let days = seconds / 86_400 + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let (day, month) =
-        (day_of_year - (153 * shifted + 2) / 5 + 1, if shifted < 10 { shifted + 3 } else { shifted - 9 });
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (hour, minute) = (seconds / 3600 % 24, seconds / 60 % 60);
-    format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02} UTC")
-}
-
-/// Where `serve` and `engine` listen unless they are told otherwise.
-fn usual_server(kind: Kind) -> String {
-    let port = match kind {
-        Kind::Calls => 8080,
-        Kind::Tts => 8089,
-        Kind::Stt => 8090,
-        Kind::Llm => 8091,
-    };
-    format!("http://127.0.0.1:{port}")
-}
-
 /// Clients of an engine begin within this time.
 const RAMP: Duration = Duration::from_secs(2);
-
-/// Models are loaded and warmed.
-const READY: Duration = Duration::from_secs(120);
-
-const BETWEEN_KNOCKS: Duration = Duration::from_millis(200);
-
-/// What a server gives its calls, and a little more.
-const GRACE: Duration = Duration::from_secs(10);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dates_are_those_of_the_calendar() {
-        let at = |seconds| date(UNIX_EPOCH + Duration::from_secs(seconds));
-        assert_eq!(at(0), "1970-01-01 00:00 UTC");
-        assert_eq!(at(951_782_399), "2000-02-28 23:59 UTC");
-        assert_eq!(at(951_782_400), "2000-02-29 00:00 UTC");
-        assert_eq!(at(1_795_365_720), "2026-11-22 16:42 UTC");
-    }
-
-    #[test]
-    fn a_server_says_where_it_is() {
-        assert_eq!(url_in("Ready: open http://127.0.0.1:8080").unwrap(), "http://127.0.0.1:8080");
-        assert_eq!(url_in("Ready: the tts engine on 127.0.0.1:8089").unwrap(), "http://127.0.0.1:8089");
-        assert_eq!(url_in("Ready: at last"), None);
-    }
-}

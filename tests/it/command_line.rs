@@ -1,6 +1,6 @@
 //! io: the program as it is typed: help, exit codes, what it prints, and a server from start to SIGTERM
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -260,10 +260,33 @@ async fn ctrl_c_prints_what_was_measured() {
     assert_eq!((&report["cut_short"], &report["steps"][0]["calls"]["total"]), (&true.into(), &2.into()), "{report}");
 }
 
+/// A search under a target that nobody can meet misses it; and what it tells holds no secret.
+#[test]
+fn a_search_that_finds_nothing_misses_its_target() {
+    let server = "visavis engine llm --engines scripted --listen 127.0.0.1:0";
+    let options = "--target ttft:p99@0.000001s --warmup 0 --duration 2 --token s3cret --json -";
+    let arguments: Vec<&str> = ["load", "llm", "--command", server].into_iter().chain(options.split(' ')).collect();
+    let (code, printed, said) = run(&arguments);
+    assert_eq!(code, 1, "{said}");
+    let report: serde_json::Value = serde_json::from_str(&printed).expect("the standard output is JSON alone");
+    let step = &report["steps"][0];
+    assert!(step["requests"]["ok"].as_u64().unwrap() > 0 && report["maxima"][0]["callers"].is_null(), "{report}");
+    assert!(!printed.contains("s3cret") && !said.contains("s3cret"), "{printed}\n{said}");
+}
+
 /// What cannot be run is told before anybody is called: usage as 64, what is missing as 69.
 #[test]
 fn load_says_what_it_lacks() {
     let wrong = Scratch::new("wrong.yaml", "say: { from: phrases }\nthink_s: 3\n");
+    let somebody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let there = format!("http://{}", somebody.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut socket in somebody.incoming().flatten() {
+            // Who asks reads this, or has left.
+            let _ = socket.read(&mut [0; 1000]);
+            let _ = socket.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n");
+        }
+    });
     for (arguments, code, said) in [
         (&["load", "--target", "speed:p99@1s"][..], 64, "--target"),
         (&["load", "--scenario", wrong.path()], 64, "wrong.yaml:2: "),
@@ -271,6 +294,7 @@ fn load_says_what_it_lacks() {
         (&["load", "--speech", "/nonexistent"], 69, "script/models --tests"),
         (&["load", "tts", "--server", "http://127.0.0.1:1"], 69, "nobody answers at http://127.0.0.1:1"),
         (&["load", "tts", "--command", "visavis serve --listen here"], 69, "invalid socket address"),
+        (&["load", "llm", "--server", &there, "--command", "visavis engine llm"], 69, "a server answers there already"),
     ] {
         let (got, printed, complaint) = run(arguments);
         assert_eq!((got, printed.as_str()), (code, ""), "{arguments:?}: {complaint}");

@@ -151,6 +151,11 @@ impl Run {
         !self.rows.is_empty() && self.rows.iter().all(|row| row.verdict.met)
     }
 
+    /// Every search found a number of callers that meets the target, and there was one.
+    pub fn found(&self) -> bool {
+        !self.maxima.is_empty() && self.maxima.iter().all(|maximum| maximum.callers.is_some())
+    }
+
     /// Something ended it before its time.
     pub fn cut_short(&self) -> bool {
         self.rows.iter().any(|row| row.tally.cut_short) || self.maxima.iter().any(|maximum| maximum.cut_short)
@@ -166,6 +171,7 @@ impl Run {
 mod tests {
     use super::*;
     use crate::load::outcome::{Outcome, Request};
+    use crate::load::report::sample;
 
     /// Times of a step count from its first caller, whatever the run did before; what failed stays visible.
     #[test]
@@ -206,5 +212,12 @@ mod tests {
         search.handle(1, true);
         let maximum = Maximum::of(None, &search);
         assert_eq!((maximum.callers, maximum.at_cap, maximum.cut_short), (Some(1), false, true));
+    }
+
+    /// One setting with which not even one caller is served well is enough.
+    #[test]
+    fn a_search_that_finds_nothing_found_nothing() {
+        assert!(sample::search().found());
+        assert!(!sample::sweep().found() && !sample::nothing().found());
     }
 }
