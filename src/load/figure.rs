@@ -11,6 +11,8 @@ pub enum Figure {
     Connect,
     /// The end of the caller's speech (its last audible sample) until the first audible sample of the answer.
     Turn,
+    /// 1 for an answer that began before the caller had finished, else 0. Such an answer has no [`Self::Turn`].
+    Premature,
     /// The end of speech until the turn was decided to be over, by the server's trace.
     Decision,
     /// The end of speech until the final transcript; at the STT door: marker sent until its final.
@@ -32,15 +34,20 @@ pub enum Figure {
     Gaps,
     /// Packets of sound that never came, share of those due.
     Loss,
+    /// Steps of a call's RTP clock of sound that are not the length of the packets in between.
+    Jumps,
     /// Pictures per second over a call.
     Fps,
     /// Times that a call's picture stood still for longer than a freeze (see `sight`).
     Freezes,
+    /// How long a call's picture stood still in them, all together.
+    Frozen,
     /// Sound minus picture on the receiver's clock; positive: the picture is late.
     Skew,
     /// Time to make a sound, less the wait for its beginning, by its length. At the engine doors.
     Rtf,
-    /// Words per second: of a model's answer, or of speech transcribed.
+    /// Words per second: of a model's answer as it is written, of a call's answer as it is spoken, of a text as it is made
+    /// into sound.
     Words,
     /// Round trip to the server, by its reports of what came when: they wait for its next packet, so that up to 20 ms of it
     /// are that wait.
@@ -60,9 +67,10 @@ pub enum Unit {
 }
 
 impl Figure {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::Connect,
         Self::Turn,
+        Self::Premature,
         Self::Decision,
         Self::SttFinal,
         Self::Ttft,
@@ -73,8 +81,10 @@ impl Figure {
         Self::Stretch,
         Self::Gaps,
         Self::Loss,
+        Self::Jumps,
         Self::Fps,
         Self::Freezes,
+        Self::Frozen,
         Self::Skew,
         Self::Rtf,
         Self::Words,
@@ -86,6 +96,7 @@ impl Figure {
         match self {
             Self::Connect => "connect",
             Self::Turn => "turn",
+            Self::Premature => "premature",
             Self::Decision => "decision",
             Self::SttFinal => "stt",
             Self::Ttft => "ttft",
@@ -96,8 +107,10 @@ impl Figure {
             Self::Stretch => "stretch",
             Self::Gaps => "gaps",
             Self::Loss => "loss",
+            Self::Jumps => "jumps",
             Self::Fps => "fps",
             Self::Freezes => "freezes",
+            Self::Frozen => "frozen",
             Self::Skew => "skew",
             Self::Rtf => "rtf",
             Self::Words => "words",
@@ -110,6 +123,7 @@ impl Figure {
         match self {
             Self::Connect => "connecting",
             Self::Turn => "end of speech → first sound",
+            Self::Premature => "began before the caller had finished",
             Self::Decision => "end of speech → turn decided",
             Self::SttFinal => "final transcript",
             Self::Ttft => "LLM first token",
@@ -120,8 +134,10 @@ impl Figure {
             Self::Stretch => "time stretch",
             Self::Gaps => "gaps > 60 ms",
             Self::Loss => "packets lost",
+            Self::Jumps => "jumps of the sound's clock",
             Self::Fps => "pictures per second",
             Self::Freezes => "freezes",
+            Self::Frozen => "picture stood still",
             Self::Skew => "sound − picture",
             Self::Rtf => "real-time factor",
             Self::Words => "words per second",
@@ -139,10 +155,11 @@ impl Figure {
             | Self::Ttfb
             | Self::Play
             | Self::BargeIn
+            | Self::Frozen
             | Self::Skew
             | Self::Rtt => Unit::Seconds,
             Self::Underrun | Self::Stretch | Self::Loss => Unit::Share,
-            Self::Gaps | Self::Freezes => Unit::Count,
+            Self::Premature | Self::Gaps | Self::Jumps | Self::Freezes => Unit::Count,
             Self::Fps | Self::Words => Unit::PerSecond,
             Self::Rtf => Unit::Ratio,
         }

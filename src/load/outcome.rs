@@ -77,10 +77,12 @@ pub enum Cause {
     Dropped,
     /// The server reported an error.
     Failed,
+    /// The callers' own side: no socket to be had, no time to speak, a caller that broke. Says nothing about the server.
+    Ours,
 }
 
 impl Cause {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Unreachable,
         Self::Busy,
         Self::Refused,
@@ -90,6 +92,7 @@ impl Cause {
         Self::Endless,
         Self::Dropped,
         Self::Failed,
+        Self::Ours,
     ];
 
     /// As it stands in tables and JSON.
@@ -104,6 +107,7 @@ impl Cause {
             Self::Endless => "endless",
             Self::Dropped => "dropped",
             Self::Failed => "failed",
+            Self::Ours => "ours",
         }
     }
 }
@@ -117,8 +121,10 @@ impl fmt::Display for Cause {
 /// What one step of a run (so many callers for so long) left behind.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Step {
-    /// How many callers there were.
+    /// How many callers there were to be.
     pub callers: usize,
+    /// How many of them came to dial (to ask, at an engine's door) before the step was over.
+    pub came: usize,
     pub lasted_s: f64,
     pub outcomes: Vec<Outcome>,
     /// The server, where it can be seen.

@@ -164,6 +164,7 @@ mod tests {
     fn a_step_adds_up() {
         let step = Step {
             callers: 3,
+            came: 3,
             lasted_s: 20.0,
             outcomes: vec![
                 call(20.0, None, vec![answered(0.5), answered(0.7)]),

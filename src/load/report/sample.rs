@@ -57,7 +57,7 @@ fn turned_away(callers: usize) -> Step {
         caller,
         began_s: 0.1 * caller as f64,
     };
-    Step { callers, lasted_s: 5.0, outcomes: (0..callers).map(outcome).collect(), ..Step::default() }
+    Step { callers, came: callers, lasted_s: 5.0, outcomes: (0..callers).map(outcome).collect(), ..Step::default() }
 }
 
 /// Ended before its first step did.
@@ -82,7 +82,7 @@ pub fn hostile() -> Run {
         values: vec![],
         requests: (0..10).map(ask).collect(),
     };
-    let step = Step { callers: 1, lasted_s: 10.0, outcomes: vec![call], ..Step::default() };
+    let step = Step { callers: 1, came: 1, lasted_s: 10.0, outcomes: vec![call], ..Step::default() };
     let targets = "success:1,ttfb:p99@1s".parse().expect("a target as the documentation writes it");
     Run {
         title: "</title><script>alert(\"1\")</script> & | \u{7}".to_string(),
@@ -155,6 +155,7 @@ fn step(callers: usize, seed: u64) -> Step {
     let server_cpu_s = session_s * (0.042 + 0.012 / callers as f64);
     Step {
         callers,
+        came: callers,
         lasted_s,
         outcomes,
         server: Some(HostUse {

@@ -132,6 +132,7 @@ pub fn meaning(cause: Cause) -> &'static str {
         Cause::Endless => "an answer began and did not end in time",
         Cause::Dropped => "the connection ended before the caller wanted it to",
         Cause::Failed => "the server reported an error",
+        Cause::Ours => "the callers' own side had no socket, no time, or broke: it says nothing about the server",
     }
 }
 
