@@ -16,6 +16,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::medians;
 use crate::media::time::Samples;
 
 /// A place on the RTP clock of Opus.
@@ -142,9 +143,7 @@ fn median(count: usize, of: impl Fn(usize) -> Offset) -> Offset {
         *slot = offset.late_s;
         position_s += offset.position_s / count as f64;
     }
-    let late = &mut late[..count];
-    late.sort_by(f64::total_cmp);
-    Offset { position_s, late_s: (late[(count - 1) / 2] + late[count / 2]) / 2.0 }
+    Offset { position_s, late_s: medians::median(&mut late[..count]).unwrap_or_default() }
 }
 
 /// What is missed: a hole longer than a short phone is heard as one; a shorter one is hidden by concealment, which Opus

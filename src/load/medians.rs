@@ -33,8 +33,8 @@ impl Medians {
     }
 }
 
-/// The middle one; of an even number the mean of the middle two.
-fn median(values: &mut [f64]) -> Option<f64> {
+/// The middle one; of an even number the mean of the middle two. `None`: of nothing.
+pub(super) fn median(values: &mut [f64]) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let count = values.len();
     (count > 0).then(|| (values[(count - 1) / 2] + values[count / 2]) / 2.0)

@@ -21,7 +21,6 @@ pub struct Speech {
 #[derive(Clone, Debug, Deserialize)]
 struct Clip {
     file: String,
-    text: String,
     set: String,
 }
 
@@ -33,8 +32,6 @@ pub struct Spoken {
     /// As it was recorded, full scale ±1.0, mono, for engines.
     pub pcm: Vec<f32>,
     pub hz: u32,
-    /// What is said; empty where the folder does not tell.
-    pub text: String,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -88,8 +85,7 @@ impl Speech {
         if utterance.speech_length().is_zero() {
             return Err(unusable("nothing is to be heard in it".into()));
         }
-        let text = self.clips.iter().find(|clip| clip.file == file).map_or_else(String::new, |clip| clip.text.clone());
-        let spoken = Arc::new(Spoken { utterance, pcm, hz, text });
+        let spoken = Arc::new(Spoken { utterance, pcm, hz });
         self.read.insert(file.to_owned(), spoken.clone());
         Ok(spoken)
     }
@@ -150,7 +146,6 @@ mod tests {
         let [a, b, again] = &speech.take(&files(&["a.wav", "b.wav", "a.wav"])).unwrap()[..] else { panic!("three") };
         assert!(Arc::ptr_eq(a, again) && !Arc::ptr_eq(a, b));
         assert!(a.pcm.iter().zip(&b.pcm).all(|(a, b)| (a - b).abs() < 1e-3), "both kinds of samples mean the same");
-        assert_eq!((a.text.as_str(), b.text.as_str()), ("", "hum"));
         assert!(Arc::ptr_eq(&speech.take(&From::Set("phrases".into())).unwrap()[0], b));
         for (name, said) in [("silence.wav", "heard"), ("stereo.wav", "mono"), ("none.wav", "No such file")] {
             let error = speech.take(&files(&[name])).unwrap_err().to_string();
