@@ -158,7 +158,13 @@ impl Caller {
         let link = UdpLink::bind(settings.bind).await?;
         let (offering, offer) = Offering::new(settings, link)?;
         let answered = settings.dial.offer(http, &url, settings.token.as_deref(), offer).await?;
-        offering.accept(http, answered.sdp, answered.location)
+        let location = answered.location.clone();
+        let accepted = offering.accept(http, answered.sdp, answered.location);
+        if let (Err(_), Some(location)) = (&accepted, location) {
+            // The server holds a seat for a call that cannot come about. It may not know that it does.
+            let _ = dial::hang_up(http, location, settings.token.as_deref()).await;
+        }
+        accepted
     }
 
     /// The SDP that the server answered with.
@@ -229,6 +235,11 @@ impl Caller {
         CallerError::Unanswered(cause.unwrap_or(Cause::NoAnswer))
     }
 
+    /// What the server said of the first event that it did not take.
+    pub fn refusal(&self) -> Option<String> {
+        self.shared.lock().meter.refused.clone()
+    }
+
     /// The next event of type `kind` that has not been given out; those before it are passed over for good.
     pub async fn event(&mut self, kind: &str, within: Duration) -> Result<EventNote, CallerError> {
         let from = self.next_event;
@@ -272,8 +283,13 @@ impl Caller {
                 if let Some((_, gone)) = ended {
                     return Err(CallerError::Over(Some(gone)));
                 }
-                if self.changed.changed().await.is_err() {
-                    return Err(CallerError::Over(None));
+                tokio::select! {
+                    // The sender is held here, too: it does not go.
+                    _ = self.changed.changed() => {}
+                    () = self.commands.closed() => {
+                        let ended = self.shared.lock().recording.ended.clone();
+                        return Err(CallerError::Over(ended.map(|(_, gone)| gone)));
+                    }
                 }
             }
         };
@@ -362,7 +378,8 @@ impl Caller {
         }
     }
 
-    fn over(&self) -> CallerError {
+    /// Why nothing can be asked of the phone any more.
+    pub(super) fn over(&self) -> CallerError {
         CallerError::Over(self.look(|recording| recording.ended.clone().map(|(_, gone)| gone)))
     }
 }

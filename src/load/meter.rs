@@ -44,6 +44,8 @@ pub(super) struct Meter {
     pub(super) turns: Turns,
     pub(super) sight: Sight,
     pub(super) stream: Stream,
+    /// What the server said of the first event that it did not take.
+    pub(super) refused: Option<String>,
     since: Instant,
     dialled: Instant,
     connected: Option<Instant>,
@@ -59,6 +61,7 @@ impl Meter {
             turns: Turns::new(settings),
             sight: Sight::default(),
             stream: Stream::default(),
+            refused: None,
             since: settings.since,
             dialled,
             connected: None,
@@ -100,11 +103,11 @@ impl Meter {
         let mut values = vec![];
         if let Some(connected) = self.connected {
             values.push((Figure::Connect, (connected - self.dialled).as_secs_f64()));
-            values.push((Figure::Loss, sound.loss()));
+            values.extend([(Figure::Loss, sound.loss()), (Figure::Jumps, sound.jumps as f64)]);
         }
         if self.connected.is_some() && self.video {
             values.push((Figure::Fps, seen.fps));
-            values.push((Figure::Freezes, seen.freezes as f64));
+            values.extend([(Figure::Freezes, seen.freezes as f64), (Figure::Frozen, seen.frozen.as_secs_f64())]);
             values.extend(seen.skew_s.iter().map(|&skew| (Figure::Skew, skew)));
         }
         values.extend(self.rtt.values().into_iter().map(|rtt| (Figure::Rtt, rtt)));

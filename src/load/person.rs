@@ -3,14 +3,14 @@
 //! Whatever goes wrong becomes a [`Cause`] in an [`Outcome`]: a person never fails and never hangs.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::caller::Caller;
-use super::crowd::Stage;
+use super::crowd::{Closing, Stage};
 use super::dial::Dial;
 use super::error::CallerError;
 use super::figure::Figure;
@@ -38,47 +38,42 @@ enum End {
 }
 
 impl Person {
-    /// From `arrives` until the plan is done or `over` is cancelled. Outcomes are told as they are known.
-    pub(super) async fn live(mut self, arrives: Instant, over: CancellationToken, told: mpsc::Sender<Outcome>) {
-        let mut next = arrives;
+    /// From its arrival until the plan is done or the time is up. Outcomes are told as they are known.
+    pub(super) async fn live(mut self, closing: Closing, told: mpsc::Sender<Outcome>) {
         for _ in 0..MOST_VISITS {
-            tokio::select! {
-                () = over.cancelled() => return,
-                () = clock::sleep_until(Some(next)) => {}
-            }
-            let Some(outcome) = self.visit(&over).await else { return };
+            let Some(outcome) = self.visit(&closing).await else { return };
             // The crowd listens as long as its callers live.
-            if told.send(outcome).await.is_err() || over.is_cancelled() {
+            if told.send(outcome).await.is_err() || closing.up.is_cancelled() {
                 return;
             }
             let Some(away) = self.plan.again() else { return };
-            next = clock::now() + away.max(LEAST_AWAY);
+            tokio::select! {
+                () = closing.up.cancelled() => return,
+                () = clock::sleep(away.max(LEAST_AWAY)) => {}
+            }
         }
     }
 
-    /// One call; `None` when the time was up before it had come about: nothing can be said of it.
-    async fn visit(&mut self, over: &CancellationToken) -> Option<Outcome> {
+    /// One call; `None` when it was cut before it had come about: nothing can be said of it.
+    async fn visit(&mut self, closing: &Closing) -> Option<Outcome> {
         let began_s = self.stage.seconds(clock::now());
         let stage = self.stage.clone();
         stage.progress.dials();
-        let dialled = tokio::select! {
-            () = over.cancelled() => {
-                stage.progress.gives_up();
-                return None;
-            }
-            dialled = self.dial() => dialled,
-        };
-        let mut caller = match dialled {
-            Ok(caller) => caller,
-            Err(cause) => {
+        let mut caller = match self.dial(&closing.cut).await {
+            Some(Ok(caller)) => caller,
+            Some(Err(cause)) => {
                 stage.progress.fails_to_connect();
                 return Some(Outcome { failure: Some(cause), ..Outcome::nothing(self.number, began_s) });
             }
+            None => {
+                stage.progress.gives_up();
+                return None;
+            }
         };
         stage.progress.connects();
-        let mut talk = Talk { caller: &mut caller, stage: &stage, was_greeted: false };
+        let mut talk = Talk { caller: &mut caller, stage: &stage, up: &closing.up, was_greeted: false };
         let end = tokio::select! {
-            () = over.cancelled() => End::Done,
+            () = closing.cut.cancelled() => End::Done,
             end = talk.converse(&mut self.plan) => end,
         };
         let was_greeted = talk.was_greeted;
@@ -88,9 +83,10 @@ impl Person {
         };
         stage.progress.leaves(failure);
         let mut visit = match (failure, stage.scenario.hang_up.how) {
-            // Nobody may be there to say goodbye to.
-            (Some(_), _) | (None, Leave::Vanish) => caller.drop_out().await,
-            (None, Leave::HangUp) => caller.leave().await,
+            // There is nobody to say goodbye to.
+            (Some(Cause::Dropped), _) | (None, Leave::Vanish) => caller.drop_out().await,
+            // Whoever leaves in anger hangs up all the same: a seat that stays taken would fail the next caller, too.
+            (Some(_), _) | (None, Leave::HangUp) => caller.leave().await,
             (None, Leave::Close) => caller.close_line().await,
         };
         if was_greeted && let Some(greeting) = visit.requests.first_mut() {
@@ -100,16 +96,33 @@ impl Person {
         Some(visit.outcome(self.number, failure))
     }
 
-    /// Until media flows.
-    async fn dial(&self) -> Result<Caller, Cause> {
+    /// Until media flows; `None` when it was cut before. No call is left behind at the server.
+    async fn dial(&self, cut: &CancellationToken) -> Option<Result<Caller, Cause>> {
         let stage = &self.stage;
-        let mut caller = Caller::join(&stage.http, &stage.call).await.map_err(|error| Cause::from(&error))?;
-        match caller.connected(stage.scenario.patience.connect).await {
-            Ok(_) => Ok(caller),
+        let joining = Caller::join(&stage.http, &stage.call);
+        tokio::pin!(joining);
+        let joined = tokio::select! {
+            joined = &mut joining => joined,
+            // Only the answer says where the call can be ended, and it is a matter of milliseconds.
+            () = cut.cancelled() => clock::timeout(LAST_RINGS, joining).await.ok()?,
+        };
+        let mut caller = match joined {
+            Ok(caller) => caller,
+            Err(error) => return Some(Err(Cause::from(&error))),
+        };
+        let connected = tokio::select! {
+            () = cut.cancelled() => None,
+            connected = caller.connected(stage.scenario.patience.connect) => Some(connected),
+        };
+        let cause = match connected {
+            Some(Ok(_)) => return Some(Ok(caller)),
             // Whoever hangs up before there was a call has not been called.
-            Err(CallerError::NotConnected(_) | CallerError::Over(_)) => Err(Cause::NotConnected),
-            Err(error) => Err(Cause::from(&error)),
-        }
+            Some(Err(CallerError::NotConnected(_) | CallerError::Over(Some(_)))) => Some(Err(Cause::NotConnected)),
+            Some(Err(error)) => Some(Err(Cause::from(&error))),
+            None => None,
+        };
+        caller.leave().await;
+        cause
     }
 }
 
@@ -117,6 +130,8 @@ impl Person {
 struct Talk<'a> {
     caller: &'a mut Caller,
     stage: &'a Stage,
+    /// Nothing new is asked any more.
+    up: &'a CancellationToken,
     /// The first question was the wish to be greeted.
     was_greeted: bool,
 }
@@ -133,14 +148,16 @@ impl Talk<'_> {
         // Of servers that speak no events nobody knows how to ask them for anything but an answer.
         if self.stage.call.dial == Dial::Realtime {
             self.introduce().await?;
-            if self.stage.scenario.greeting {
+            if self.stage.scenario.greeting && !self.up.is_cancelled() {
                 self.send(&json!({ "type": "response.create" })).await?;
                 self.was_greeted = true;
                 self.answer().await?;
             }
         }
         while let Some(turn) = plan.turn() {
-            clock::sleep(turn.pause).await;
+            if !self.passes(turn.pause).await {
+                break;
+            }
             if let Some(end) = self.turn(turn).await? {
                 return Ok(end);
             }
@@ -170,21 +187,37 @@ impl Talk<'_> {
         Ok(())
     }
 
+    /// Lets time pass; false when the step's is up before.
+    async fn passes(&self, time: Duration) -> bool {
+        tokio::select! {
+            biased;
+            () = self.up.cancelled() => false,
+            () = clock::sleep(time) => true,
+        }
+    }
+
     /// Asks, and takes the answer as the plan says. Gives an end where that is one.
     async fn turn(&mut self, turn: Turn) -> Result<Option<End>, Cause> {
-        self.say(&self.stage.say[turn.say]).await?;
+        let up = self.up;
+        tokio::select! {
+            // A question that is not out has not been asked.
+            () = up.cancelled() => return Ok(Some(End::Done)),
+            said = self.say(&self.stage.say[turn.say]) => said?,
+        }
         match turn.then {
             Then::Hear => self.answer().await?,
             Then::Leave { after } => {
                 if self.begins().await? {
-                    clock::sleep(after).await;
+                    self.passes(after).await;
                     return Ok(Some(End::MidAnswer));
                 }
             }
             Then::TalkOver { after, say } => {
                 if self.begins().await? {
-                    clock::sleep(after).await;
-                    self.say(&self.stage.talk_over[say]).await?;
+                    // What has begun is said to its end: the answer below it is open until then.
+                    if self.passes(after).await {
+                        self.say(&self.stage.talk_over[say]).await?;
+                    }
                     self.answer().await?;
                 }
             }
@@ -210,7 +243,11 @@ impl Talk<'_> {
 
     /// Whether an answer begins; without one the caller asks on, unless there is nobody left to ask.
     async fn begins(&mut self) -> Result<bool, Cause> {
-        match self.caller.hears_answer(self.stage.scenario.patience.answer).await {
+        let begins = self.caller.hears_answer(self.stage.scenario.patience.answer).await;
+        if let Some(what) = self.caller.refusal() {
+            self.stage.progress.is_refused(&what);
+        }
+        match begins {
             Ok(_) => Ok(true),
             Err(error) => self.goes_on_after(Cause::from(&error)).map(|()| false),
         }
@@ -231,16 +268,18 @@ impl Talk<'_> {
         let mut saying = self.caller.say(&spoken.utterance).await.map_err(|error| Cause::from(&error))?;
         let limit = spoken.utterance.length() + TONGUE_TIED;
         match clock::timeout(limit, saying.speech_ended()).await {
+            // The phone is gone: it knows whether the server ended the call.
+            Ok(Err(CallerError::Over(_))) => Err(Cause::from(&self.caller.over())),
             Ok(ended) => ended.map(drop).map_err(|error| Cause::from(&error)),
-            // Our own side stalls: the machine has no time for this many callers.
-            Err(_) => Err(Cause::Dropped),
+            // The machine has no time for this many callers.
+            Err(_) => Err(Cause::Ours),
         }
     }
 
     async fn send(&mut self, event: &Value) -> Result<(), Cause> {
         match clock::timeout(TONGUE_TIED, self.caller.send(event)).await {
             Ok(sent) => sent.map_err(|error| Cause::from(&error)),
-            Err(_) => Err(Cause::Dropped),
+            Err(_) => Err(Cause::Ours),
         }
     }
 }
@@ -253,6 +292,9 @@ const MOST_VISITS: usize = 10_000;
 
 /// Nobody dials faster: a caller that is refused at once does not become a flood.
 const LEAST_AWAY: Duration = Duration::from_millis(200);
+
+/// For a server's answer to an offer, when the time is up at that moment.
+const LAST_RINGS: Duration = Duration::from_secs(2);
 
 /// How much longer an utterance may take than it lasts, and how long an event may wait to be sent.
 const TONGUE_TIED: Duration = Duration::from_secs(10);

@@ -147,6 +147,7 @@ impl<L: Link> Phone<L> {
             self.endpoint.write_audio(now, media_time, packet);
             for edge in edges.into_iter().flatten() {
                 self.measure(|meter| match edge {
+                    _ if meter.is_over() => {}
                     Edge::Onset(question) => meter.turns.speech_began(now, question),
                     Edge::End => meter.turns.speech_ended(now),
                 });
@@ -192,6 +193,9 @@ impl<L: Link> Phone<L> {
         let shared = self.shared.clone();
         let Notes { recording, meter } = &mut *shared.lock();
         let before = meter.turns.changes();
+        // Of a caller who has hung up nothing is measured any more: what still comes is the end of the call, and an answer
+        // that breaks off is no failure.
+        let counts = !meter.is_over();
         let kept = match event {
             Event::Connected => {
                 recording.connected = Some(now);
@@ -200,18 +204,22 @@ impl<L: Link> Phone<L> {
                 true
             }
             Event::Audio(packet) => {
-                meter.stream.arrived(packet.seq);
-                meter.sight.sound(packet.arrival, packet.rtp);
+                if counts {
+                    meter.stream.arrived(packet.seq);
+                    meter.sight.sound(packet.arrival, packet.rtp);
+                }
                 self.ear.hear(packet, &mut recording.tape, |seq, heard| {
-                    meter.stream.played(seq, heard.position, heard.length);
-                    meter.turns.heard(heard);
+                    if counts {
+                        meter.stream.played(seq, heard.position, heard.length);
+                        meter.turns.heard(heard);
+                    }
                 });
                 self.keep.sound
             }
             Event::Video(frame) => {
                 self.look(now, &frame);
                 let VideoFrame { rtp, arrival, contiguous, keyframe, bytes } = frame;
-                if self.sees {
+                if self.sees && counts {
                     meter.sight.picture(now, rtp);
                 }
                 if self.keep.frames {
@@ -220,7 +228,9 @@ impl<L: Link> Phone<L> {
                 self.keep.frames
             }
             Event::SenderReport(report) => {
-                meter.report(report);
+                if counts {
+                    meter.report(report);
+                }
                 if self.keep.sound || self.keep.frames {
                     recording.reports.push(report);
                 }
@@ -231,9 +241,10 @@ impl<L: Link> Phone<L> {
                 true
             }
             Event::ChannelMessage(text) => {
-                // To a caller who has hung up, an answer that breaks off is no failure.
-                if let Some(told) = Told::read(&text).filter(|_| !meter.is_over()) {
-                    meter.turns.told(now, told);
+                match Told::read(&text).filter(|_| counts) {
+                    Some(Told::Refused { what }) => drop(meter.refused.get_or_insert(what)),
+                    Some(told) => meter.turns.told(now, told),
+                    None => {}
                 }
                 if self.keep.events {
                     match serde_json::from_str::<Value>(&text) {
@@ -244,7 +255,9 @@ impl<L: Link> Phone<L> {
                 self.keep.events
             }
             Event::Rtt(rtt) => {
-                meter.round_trip(now, rtt);
+                if counts {
+                    meter.round_trip(now, rtt);
+                }
                 false
             }
             Event::Closed(gone) => {

@@ -55,7 +55,20 @@ pub enum Then {
 }
 
 /// When each of `callers` dials, counted from the step's beginning; in order.
-pub fn arrivals(arrive: Arrive, seed: u64, callers: usize) -> Vec<Duration> {
+///
+/// A step is about a number of callers: where they would still be arriving at the end of its `warmup`, they arrive faster,
+/// in the same proportions, and all are there by then. Without a warm-up there is nothing to keep free of arrivals.
+pub fn arrivals(arrive: Arrive, seed: u64, callers: usize, warmup: Duration) -> Vec<Duration> {
+    let mut arrivals = as_they_come(arrive, seed, callers);
+    let last = arrivals.last().copied().unwrap_or_default();
+    if !warmup.is_zero() && last > warmup {
+        let faster = warmup.div_duration_f64(last);
+        arrivals.iter_mut().for_each(|at| *at = at.mul_f64(faster).min(warmup));
+    }
+    arrivals
+}
+
+fn as_they_come(arrive: Arrive, seed: u64, callers: usize) -> Vec<Duration> {
     let mut random = of(seed, u64::MAX);
     let mut at = Duration::ZERO;
     (0..callers)
@@ -168,8 +181,8 @@ mod tests {
         assert_ne!(turns(&wild, 5, 3), turns(&wild, 6, 3));
         assert_ne!(turns(&wild, 5, 3), turns(&wild, 5, 4));
         let poisson = Arrive::Poisson(2.0);
-        assert_eq!(arrivals(poisson, 1, 50), arrivals(poisson, 1, 50));
-        assert_ne!(arrivals(poisson, 1, 50), arrivals(poisson, 2, 50));
+        assert_eq!(as_they_come(poisson, 1, 50), as_they_come(poisson, 1, 50));
+        assert_ne!(as_they_come(poisson, 1, 50), as_they_come(poisson, 2, 50));
     }
 
     /// Shares and times are as the scenario says.
@@ -221,15 +234,30 @@ mod tests {
     /// Callers come as they were told to.
     #[test]
     fn arrivals_have_their_pace() {
-        assert_eq!(arrivals(Arrive::AtOnce, 1, 3), [Duration::ZERO; 3]);
-        let ramp = arrivals(Arrive::Ramp(Duration::from_secs(8)), 1, 4);
+        assert_eq!(as_they_come(Arrive::AtOnce, 1, 3), [Duration::ZERO; 3]);
+        let ramp = as_they_come(Arrive::Ramp(Duration::from_secs(8)), 1, 4);
         assert_eq!(ramp, [0, 2, 4, 6].map(Duration::from_secs));
-        let poisson = arrivals(Arrive::Poisson(5.0), 1, 2000);
+        let poisson = as_they_come(Arrive::Poisson(5.0), 1, 2000);
         assert!(poisson.is_sorted());
         let took = poisson[1999].as_secs_f64();
         assert!((380.0..420.0).contains(&took), "2000 at 5 per second took {took} s");
         // Of exponential gaps 1 − 1/e are shorter than the mean: a ramp would have none.
         let short = poisson.windows(2).filter(|pair| (pair[1] - pair[0]).as_secs_f64() < 0.2).count();
         assert!((1180..1340).contains(&short), "{short}");
+    }
+
+    /// All are there when a step begins to count; who would be anyway come as they would.
+    #[test]
+    fn everybody_has_come_by_the_end_of_the_warm_up() {
+        let seconds = Duration::from_secs;
+        let ramp = arrivals(Arrive::Ramp(seconds(40)), 1, 4, seconds(6));
+        assert_eq!(ramp, [0, 2, 4, 6].map(seconds));
+        let poisson = Arrive::Poisson(0.5);
+        let (hurried, calm) = (arrivals(poisson, 1, 50, seconds(5)), as_they_come(poisson, 1, 50));
+        assert!(hurried.is_sorted() && hurried[49] == seconds(5));
+        let shrunk = |n: usize| hurried[n].div_duration_f64(calm[n]);
+        assert!((0..50).all(|n| (shrunk(n) - shrunk(49)).abs() < 1e-6), "in the same proportions");
+        assert_eq!(arrivals(poisson, 1, 50, seconds(1_000)), calm);
+        assert_eq!(arrivals(poisson, 1, 50, Duration::ZERO), calm);
     }
 }

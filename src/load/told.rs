@@ -1,6 +1,6 @@
 //! data: the few facts of a server's events that a caller measures by
 //!
-//! Most events carry text that no measure needs (transcripts, items, sessions): they are passed over unread.
+//! Most events carry text that no measure needs (items, sessions): they are passed over unread.
 
 use std::borrow::Cow;
 
@@ -27,6 +27,15 @@ pub enum Told {
     },
     /// The server has broken something that no response is named for.
     Broken,
+    /// The server did not take an event of the caller's, and what it said of it.
+    Refused {
+        what: String,
+    },
+    /// A response has so many words.
+    Worded {
+        response: String,
+        words: usize,
+    },
     Trace {
         response: String,
         segments: Segments,
@@ -67,8 +76,16 @@ impl Told {
                 Some(Done { id, status }) if status == "failed" => Self::Failed { response: id.into_owned() },
                 _ => Self::Other,
             },
-            // An `invalid_request_error` is about what the caller sent: whatever was asked before it goes on.
-            "error" if glance.error.is_some_and(|error| error.kind == "server_error") => Self::Broken,
+            "response.output_audio_transcript.done" => Self::Worded {
+                response: named(),
+                words: glance.transcript.as_deref().unwrap_or_default().split_whitespace().count(),
+            },
+            "error" => match glance.error {
+                Some(error) if error.kind == "server_error" => Self::Broken,
+                // About what the caller sent: whatever was asked before it goes on.
+                Some(error) => Self::Refused { what: error.message.chars().take(MOST_SAID).collect() },
+                None => Self::Other,
+            },
             _ => Self::Other,
         })
     }
@@ -89,6 +106,8 @@ struct Glance<'a> {
     response: Option<Done<'a>>,
     #[serde(borrow, default)]
     error: Option<Fault<'a>>,
+    #[serde(borrow, default)]
+    transcript: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
@@ -103,7 +122,12 @@ struct Done<'a> {
 struct Fault<'a> {
     #[serde(rename = "type", borrow, default)]
     kind: Cow<'a, str>,
+    #[serde(borrow, default)]
+    message: Cow<'a, str>,
 }
+
+/// Letters of a server's complaint; it ends up on a terminal.
+const MOST_SAID: usize = 300;
 
 #[cfg(test)]
 mod tests {
@@ -139,7 +163,15 @@ mod tests {
             ),
             (r#"{"type":"response.done","response":{"id":"resp_1","status":"completed"}}"#, Some(Told::Other)),
             (r#"{"type":"error","error":{"type":"server_error","code":"engine_failed"}}"#, Some(Told::Broken)),
-            (r#"{"type":"error","error":{"type":"invalid_request_error"}}"#, Some(Told::Other)),
+            (
+                r#"{"type":"error","error":{"type":"invalid_request_error","message":"no such include"}}"#,
+                Some(Told::Refused { what: "no such include".into() }),
+            ),
+            (r#"{"type":"error"}"#, Some(Told::Other)),
+            (
+                r#"{"type":"response.output_audio_transcript.done","response_id":"resp_1","transcript":"Well, a \"word\"."}"#,
+                Some(Told::Worded { response: response(), words: 3 }),
+            ),
             (r#"{"type":"response.output_audio_transcript.delta","delta":"so \u00fc"}"#, Some(Told::Other)),
             (r#"{"kind":"pong"}"#, None),
             ("ping", None),

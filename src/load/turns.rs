@@ -99,6 +99,8 @@ struct Done {
 struct Notes {
     segments: Option<Segments>,
     underrun_s: Option<f64>,
+    /// Of its transcript; 0: not told.
+    words: usize,
 }
 
 impl Turns {
@@ -214,7 +216,8 @@ impl Turns {
             Told::Playout { response, underrun_s } => self.note(response, |notes| notes.underrun_s = Some(underrun_s)),
             Told::Failed { response } => self.failed(now, Some(&response)),
             Told::Broken => self.failed(now, None),
-            Told::Other => {}
+            Told::Worded { response, words } => self.note(response, |notes| notes.words = words),
+            Told::Refused { .. } | Told::Other => {}
         }
     }
 
@@ -318,8 +321,21 @@ impl Turns {
         if matches!(to, To::Last) {
             self.asked = None;
         }
-        let mut values = vec![(Figure::Turn, answer.first().saturating_duration_since(zero).as_secs_f64())];
+        let mut values = vec![];
+        // Who is answered in the middle of a sentence is not answered fast.
+        let is_early = answer.first() < zero;
+        if !is_early {
+            values.push((Figure::Turn, (answer.first() - zero).as_secs_f64()));
+        }
+        if by_speech {
+            values.push((Figure::Premature, f64::from(u8::from(is_early))));
+        }
         let notes = notes.unwrap_or_default();
+        // A transcript is of all that was to be said: of an answer that broke off nobody knows how much of it was.
+        let is_whole = failure.is_none() && answer.interrupted.is_none() && answer.over.is_some_and(|(_, cut)| !cut);
+        if is_whole && notes.words > 0 {
+            values.push((Figure::Words, notes.words as f64 / answer.length().as_secs_f64()));
+        }
         if let Some(segments) = notes.segments {
             steps(&segments, by_speech, &mut values);
         }
@@ -552,6 +568,29 @@ mod tests {
         call.told(4_000, stopped("b")).at(4_200, |_, _| {});
         assert_eq!((call.first_ms(1), call.value(1, Figure::Turn)), (Some(3_000), Some(0.5)));
         assert_eq!(call.turns.into_parts().0.len(), 1);
+    }
+
+    /// An answer that begins in a pause of the caller's and goes on is one, and not a fast one: it has no turn's time.
+    #[test]
+    fn who_answers_too_early_is_not_fast() {
+        let mut call = Call::new(&[1_000..4_000]);
+        call.says(0, 2_000, 1).told(4_000, Told::Other).at(6_000, |_, _| {});
+        assert_eq!((call.value(1, Figure::Turn), call.value(1, Figure::Premature)), (None, Some(1.0)));
+        assert_eq!(call.turns.request(1).unwrap().failure, None);
+        let mut call = Call::new(&[2_000..4_000]);
+        call.says(0, 2_000, 1).at(6_000, |_, _| {});
+        assert_eq!((call.value(1, Figure::Turn), call.value(1, Figure::Premature)), (Some(0.0), Some(0.0)));
+    }
+
+    /// How fast an answer was spoken: the words of its transcript by its length; not of one that was cut.
+    #[test]
+    fn answers_have_a_pace() {
+        for (end, pace) in [(stopped("r"), Some(3.0)), (cleared("r"), None)] {
+            let mut call = Call::new(&[2_000..4_000]);
+            call.says(0, 1_500, 1).told(1_990, started("r"));
+            call.told(2_500, Told::Worded { response: "r".into(), words: 6 }).told(4_000, end).at(4_200, |_, _| {});
+            assert_eq!(call.value(1, Figure::Words), pace);
+        }
     }
 
     /// Two utterances before an answer are one question; its end is the end of the second.

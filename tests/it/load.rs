@@ -118,6 +118,43 @@ async fn a_full_house_is_counted() {
     );
 }
 
+/// Everybody dials in the warm-up, as is usual: who found no room then is missing in what counts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_turned_away_in_the_warm_up_is_counted() {
+    let server = Running::scripted(|config| config.server.max_sessions = 1).await;
+    let length = Length { warmup: Duration::from_secs(3), counted: Duration::from_secs(2) };
+    let step = crowd(&server.url, &SHORT.replace("turns: 1\n", ""), 3, length).await;
+    assert_eq!((failures(&step), step.came), (vec![Cause::Busy; 2], 3));
+}
+
+/// The server has not answered when the time is up: it is waited for as long as a caller would, and then it has not answered.
+/// Nobody leaves a seat taken.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_hangs_at_the_end_is_counted() {
+    let server = Running::scripted(|_| {}).await;
+    let slow = SHORT.replace("silence_ms: 300", "silence_ms: 9000") + "patience: { answer_s: 4 }\n";
+    // Time to say it once, and not to wait for the answer.
+    let said = spoken()[0].utterance.speech_length();
+    let length = Length { warmup: Duration::ZERO, counted: said + Duration::from_millis(1500) };
+    let step = crowd(&server.url, &slow, 1, length).await;
+    let asked: Vec<_> = step.outcomes[0].requests.iter().map(|request| request.failure).collect();
+    assert_eq!((asked, failures(&step)), (vec![Some(Cause::NoAnswer)], vec![]));
+    assert!(step.lasted_s < length.counted.as_secs_f64() + 0.5 && !step.cut_short);
+    assert!(server.calls.ids().is_empty());
+}
+
+/// What a server does not take of a caller's wishes is told; the calls go on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_wish_is_told() {
+    let server = Running::scripted(|_| {}).await;
+    let scenario = SHORT.replace("greeting: false", "greeting: false, include: [visavis.horoscope]");
+    let stage = stage(&server.url, &scenario);
+    let step = step(&stage, 1, LONG, &mut unwatched(), &CancellationToken::new()).await;
+    assert_eq!((failures(&step), step.outcomes[0].requests.len()), (vec![], 1));
+    let refusal = stage.progress.refusal().expect("the server said something");
+    assert!(refusal.contains("visavis.horoscope"), "{refusal}");
+}
+
 /// The time is up in the middle of everything: what was measured until then is kept, and nothing counts as failed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_early_end_keeps_what_was_measured() {
@@ -244,7 +281,6 @@ async fn ears_are_measured() {
     let engine = SttEngine::start(script, Ear::Loudness, 4, Metrics::new()).with_delay(Duration::from_millis(300));
     let served = Served::start(stt::router(engine, None)).await;
     let spoken = spoken();
-    let lasts = spoken[0].utterance.speech_length().as_secs_f64();
     for dialect in [Dialect::Visavis, Dialect::Moshi] {
         let step = clients(Engine::Stt(Stt::new(served.ws(), None, dialect, &spoken)), 1, 9).await;
         let (good, bad) = requests(&step);
@@ -252,8 +288,7 @@ async fn ears_are_measured() {
         for request in good {
             let answer = request.value(Figure::SttFinal).unwrap();
             assert!((0.15..3.0).contains(&answer), "{dialect:?}: {answer}");
-            let words = request.value(Figure::Words).unwrap();
-            assert!(words > 0.3 && words < 4.0 / lasts + 0.1, "{dialect:?}: {words}");
+            assert_eq!(request.value(Figure::Words), None, "the pace would be that of the recording");
         }
     }
 }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::llm::Llm;
 use super::stt::Stt;
 use super::tts::Tts;
-use crate::load::crowd::{Length, Progress, gather};
+use crate::load::crowd::{Closing, Length, Progress, gather};
 use crate::load::figure::Figure;
 use crate::load::host::Watched;
 use crate::load::outcome::{Cause, Outcome, Request, Step};
@@ -47,33 +47,26 @@ impl Clients {
         let lives = (0..clients).map(|number| {
             let client = self.clone();
             let waits = self.ramp.mul_f64(number as f64 / clients as f64);
-            move |begins: Instant, over, told| client.live(number, begins + waits, over, told)
+            (waits, move |begins, closing, told| client.live(number, begins, closing, told))
         });
-        gather(lives, self.began, self.tasks.clone(), length, watched, stop).await
+        gather(lives, self.began, self.tasks.clone(), length, LONGEST, watched, stop).await
     }
 
-    /// One client, until it is over; a question that is under way then is not counted.
-    async fn live(
-        self: Arc<Self>,
-        number: usize,
-        begins: Instant,
-        over: CancellationToken,
-        told: mpsc::Sender<Outcome>,
-    ) {
-        tokio::select! {
-            () = over.cancelled() => return,
-            () = clock::sleep_until(Some(begins)) => {}
-        }
+    /// One client, until the time is up. A question that is under way then is waited for.
+    async fn live(self: Arc<Self>, number: usize, begins: Instant, closing: Closing, told: mpsc::Sender<Outcome>) {
         self.progress.dials();
         self.progress.connects();
         let mut outcome = Outcome::nothing(number, self.seconds(begins));
         for n in 0..MOST_REQUESTS {
+            if closing.up.is_cancelled() {
+                break;
+            }
             let (asked, mut values) = (clock::now(), vec![]);
             // Clients begin at different places, so that at no time all ask the same.
             let asking = self.engine.ask(number + n, &mut values);
             let failure = tokio::select! {
-                () = over.cancelled() => break,
-                result = asking => result.err(),
+                () = closing.cut.cancelled() => break,
+                result = clock::timeout(LONGEST, asking) => result.unwrap_or(Err(Cause::Endless)).err(),
             };
             outcome.requests.push(Request { at_s: self.seconds(asked), failure, values });
             if failure.is_none() {
@@ -82,7 +75,7 @@ impl Clients {
             }
             self.progress.is_not_answered();
             tokio::select! {
-                () = over.cancelled() => break,
+                () = closing.up.cancelled() => break,
                 () = clock::sleep(AFTER_A_FAILURE) => {}
             }
         }
@@ -109,6 +102,9 @@ impl Engine {
 
 /// A client that is refused at once does not become a flood.
 const AFTER_A_FAILURE: Duration = Duration::from_millis(200);
+
+/// Of one request, whatever the engine does: the doors' own limits together.
+const LONGEST: Duration = Duration::from_secs(150);
 
 /// Of one client in one step.
 const MOST_REQUESTS: usize = 1_000_000;

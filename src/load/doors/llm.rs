@@ -57,6 +57,11 @@ impl Llm {
         let (mut text, mut first, mut last, mut whole) = (String::new(), None, asked, false);
         loop {
             let (limit, late) = if first.is_none() { (FIRST, Cause::NoAnswer) } else { (BETWEEN, Cause::Endless) };
+            // Looked at before each event: a model that always has more to say ends all the same.
+            let limit = limit.min(LONGEST.saturating_sub(clock::now() - asked));
+            if limit.is_zero() {
+                return Err(late);
+            }
             let data = match clock::timeout(limit, events.next()).await.map_err(|_| late)? {
                 None => break,
                 Some(Err(_)) => return Err(Cause::Dropped),
@@ -114,3 +119,5 @@ const MOST_TOKENS: u32 = 80;
 const MOST_BYTES: usize = 1 << 20;
 const FIRST: Duration = Duration::from_secs(15);
 const BETWEEN: Duration = Duration::from_secs(10);
+/// Less than one token per second is no conversation.
+const LONGEST: Duration = Duration::from_secs(90);

@@ -1,6 +1,6 @@
 //! io: a WebSocket to a server of moshi-server's protocols, with every failure named by its cause
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
 use reqwest::StatusCode;
@@ -13,6 +13,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Bytes, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
+use crate::load::error::is_ours;
 use crate::load::outcome::Cause;
 use crate::runtime::clock;
 use crate::wire::moshi::{pack, unpack};
@@ -50,6 +51,36 @@ impl Socket {
         }
     }
 
+    /// Waits until the seat is ours; `means` says what a message says about that.
+    pub(super) async fn seated<T: DeserializeOwned>(&mut self, means: impl Fn(&T) -> Seat) -> Result<(), Cause> {
+        let until = clock::now() + SEAT;
+        // A few messages may come before it; who sends many has not understood us.
+        for _ in 0..10 {
+            match self.next_until(until, Cause::NotConnected).await?.as_ref().map(&means) {
+                Some(Seat::Given) => return Ok(()),
+                // What an engine of this protocol says instead of Ready is that it has no seat.
+                Some(Seat::Full) => return Err(Cause::Busy),
+                Some(Seat::Unsaid) => {}
+                None => return Err(Cause::Refused),
+            }
+        }
+        Err(Cause::Garbage)
+    }
+
+    /// The next message that comes before `until`; `late` when none does. Of a server that always has more to say the time
+    /// is up as well: the clock is looked at before each message.
+    pub(super) async fn next_until<T: DeserializeOwned>(
+        &mut self,
+        until: Instant,
+        late: Cause,
+    ) -> Result<Option<T>, Cause> {
+        let left = until.saturating_duration_since(clock::now());
+        if left.is_zero() {
+            return Err(late);
+        }
+        clock::timeout(left, self.next()).await.map_err(|_| late)?
+    }
+
     /// The next message; `None` when the server has closed the connection in good order. Cancel safe.
     pub(super) async fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Cause> {
         loop {
@@ -69,9 +100,17 @@ impl Socket {
     }
 }
 
+/// What a message says about a seat that was asked for.
+pub(super) enum Seat {
+    Given,
+    Full,
+    Unsaid,
+}
+
 fn not_opened(error: &tungstenite::Error) -> Cause {
     use tungstenite::error::ProtocolError::HandshakeIncomplete;
     match error {
+        error if is_ours(error) => Cause::Ours,
         tungstenite::Error::Http(response) => refused(response.status()),
         // Closed instead of an answer: nobody is there behind the port.
         tungstenite::Error::Protocol(HandshakeIncomplete) => Cause::Unreachable,
@@ -91,5 +130,7 @@ pub(super) fn refused(status: StatusCode) -> Cause {
 
 /// A seat is given in milliseconds, or refused in as many.
 const CONNECT: Duration = Duration::from_secs(10);
+/// From the handshake until the engine says that it is ready.
+const SEAT: Duration = Duration::from_secs(15);
 /// A message is small: a server that does not take it within this time has stopped reading.
 const SEND: Duration = Duration::from_secs(10);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio_tungstenite::tungstenite::Bytes;
 
-use super::socket::Socket;
+use super::socket::{Seat, Socket};
 use crate::load::figure::Figure;
 use crate::load::outcome::Cause;
 use crate::load::speech::Spoken;
@@ -60,7 +60,7 @@ impl Stt {
         let frames = &self.said[n % self.said.len()];
         let dialled = clock::now();
         let mut socket = Socket::open(&self.server, self.dialect.path(), self.key.as_deref()).await?;
-        ready(&mut socket).await?;
+        socket.seated(seat).await?;
         let began = clock::now();
         values.push((Figure::Connect, (began - dialled).as_secs_f64()));
         let mut transcript = Transcript::default();
@@ -73,7 +73,6 @@ impl Stt {
         self.answered(&mut socket, asked, &mut transcript).await?;
         let answered = transcript.answered.unwrap_or(asked);
         values.push((Figure::SttFinal, (answered - asked).as_secs_f64()));
-        values.push((Figure::Words, transcript.words as f64 / (answered - began).as_secs_f64().max(LEAST_S)));
         Ok(())
     }
 
@@ -113,10 +112,9 @@ impl Dialect {
     }
 }
 
-/// What was understood so far.
+/// What is known of the answer so far.
 #[derive(Default)]
 struct Transcript {
-    words: usize,
     /// When the words were there: with a final, else with the marker.
     answered: Option<Instant>,
 }
@@ -124,18 +122,15 @@ struct Transcript {
 impl Transcript {
     /// Takes what comes until `until`; true as soon as the marker has come back.
     async fn listen(&mut self, socket: &mut Socket, until: Instant) -> Result<bool, Cause> {
-        loop {
+        // The clock is looked at before each message: an engine that always has more to say holds nobody up.
+        while clock::now() < until {
             let message = tokio::select! {
                 biased;
                 message = socket.next() => message?,
                 () = clock::sleep_until(Some(until)) => return Ok(false),
             };
             match message {
-                Some(SttOut::Word { text, .. }) => self.words += usize::from(!text.is_empty()),
-                Some(SttOut::Final { text, .. }) => {
-                    self.words = text.split_whitespace().count();
-                    self.answered = Some(clock::now());
-                }
+                Some(SttOut::Final { .. }) => self.answered = Some(clock::now()),
                 Some(SttOut::Marker { id: MARKER }) => {
                     self.answered.get_or_insert_with(clock::now);
                     return Ok(true);
@@ -145,22 +140,16 @@ impl Transcript {
                 None => return Err(Cause::Dropped),
             }
         }
+        Ok(false)
     }
 }
 
-/// Until the seat is ours.
-async fn ready(socket: &mut Socket) -> Result<(), Cause> {
-    // A few messages may come before it; who sends many has not understood us.
-    for _ in 0..10 {
-        match clock::timeout(SEAT, socket.next()).await.map_err(|_| Cause::NotConnected)?? {
-            Some(SttOut::Ready) => return Ok(()),
-            // What an engine of this protocol says instead of Ready is that it has no seat.
-            Some(SttOut::Error { .. }) => return Err(Cause::Busy),
-            Some(_) => {}
-            None => return Err(Cause::Refused),
-        }
+fn seat(message: &SttOut) -> Seat {
+    match message {
+        SttOut::Ready => Seat::Given,
+        SttOut::Error { .. } => Seat::Full,
+        _ => Seat::Unsaid,
     }
-    Err(Cause::Garbage)
 }
 
 fn packed(pcm: Vec<f32>) -> Bytes {
@@ -170,8 +159,5 @@ fn packed(pcm: Vec<f32>) -> Bytes {
 const FRAMES_PER_SECOND: u32 = 50;
 const FRAME: Duration = Duration::from_millis(20);
 const MARKER: i64 = 1;
-const SEAT: Duration = Duration::from_secs(10);
 /// A conversation has moved on long before.
 const ANSWER: Duration = Duration::from_secs(15);
-/// Nothing is divided by less.
-const LEAST_S: f64 = 1e-3;

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::listener::Listener;
-use super::socket::Socket;
+use super::socket::{Seat, Socket};
 use super::texts::TO_SPEAK;
 use crate::load::figure::Figure;
 use crate::load::outcome::Cause;
@@ -28,7 +28,7 @@ impl Tts {
         let text = TO_SPEAK[n % TO_SPEAK.len()];
         let dialled = clock::now();
         let mut socket = Socket::open(&self.server, PATH, self.key.as_deref()).await?;
-        ready(&mut socket).await?;
+        socket.seated(seat).await?;
         let asked = clock::now();
         values.push((Figure::Connect, (asked - dialled).as_secs_f64()));
         let words: Vec<&str> = text.split_whitespace().collect();
@@ -49,19 +49,12 @@ impl Tts {
     }
 }
 
-/// Until the seat is ours.
-async fn ready(socket: &mut Socket) -> Result<(), Cause> {
-    // A few messages may come before it; who sends many has not understood us.
-    for _ in 0..10 {
-        match clock::timeout(SILENCE, socket.next()).await.map_err(|_| Cause::NotConnected)?? {
-            Some(TtsOut::Ready) => return Ok(()),
-            // What an engine of this protocol says instead of Ready is that it has no seat.
-            Some(TtsOut::Error { .. }) => return Err(Cause::Busy),
-            Some(_) => {}
-            None => return Err(Cause::Refused),
-        }
+fn seat(message: &TtsOut) -> Seat {
+    match message {
+        TtsOut::Ready => Seat::Given,
+        TtsOut::Error { .. } => Seat::Full,
+        _ => Seat::Unsaid,
     }
-    Err(Cause::Garbage)
 }
 
 struct Heard {
@@ -75,8 +68,8 @@ async fn listen(socket: &mut Socket, asked: Instant) -> Result<Heard, Cause> {
     let (mut listener, mut first, mut last) = (Listener::default(), None, asked);
     loop {
         let late = if first.is_some() { Cause::Endless } else { Cause::NoAnswer };
-        let left = LONGEST.saturating_sub(clock::now() - asked).min(SILENCE);
-        match clock::timeout(left, socket.next()).await.map_err(|_| late)?? {
+        let until = (asked + LONGEST).min(clock::now() + SILENCE);
+        match socket.next_until(until, late).await? {
             Some(TtsOut::Audio { pcm }) if !pcm.is_empty() => {
                 last = clock::now();
                 first.get_or_insert(last);
