@@ -153,6 +153,24 @@ async fn the_door_wants_its_token() {
     assert_eq!(end.unwrap(), Token::Done { truncated: false, usage: Usage { input_tokens: 3, output_tokens: 2 } });
 }
 
+/// How long an answer's headers took is measured of answers: a refusal is fast, and a prompt read ahead answers nobody.
+#[tokio::test]
+async fn headers_are_those_of_answers() {
+    let served = serve(chat::router(scripted(&["Come in."], 4), Some(access::Token::new("sesame")))).await;
+    let metrics = Metrics::new();
+    let with = |key: &str| {
+        let base_url = format!("{}/v1", served.base);
+        let settings = LlmSettings { base_url, model: "m".into(), api_key: Some(key.into()), ..LlmSettings::default() };
+        LlmClient::new(settings, metrics.clone()).unwrap()
+    };
+    let counted = |n: usize| metrics.render().contains(&format!("visavis_llm_headers_seconds_count {n}\n"));
+    assert!(answer(&with("wrong")).await.1.is_err());
+    with("sesame").warm(ask("hi")).await.unwrap();
+    assert!(counted(0));
+    assert_eq!(answer(&with("sesame")).await.0, "Come in.");
+    assert!(counted(1));
+}
+
 /// A full engine says when to come again; a caller that leaves makes room at once.
 #[tokio::test]
 async fn a_full_door_says_so() {

@@ -152,7 +152,7 @@ impl LlmClient {
         let client = self.clone();
         let answer = async move {
             let asked = clock::now();
-            let opened = client.open(messages, temperature, max_tokens, asked).await;
+            let opened = client.open(messages, temperature, max_tokens, asked, purpose).await;
             match opened {
                 Ok(response) => client.read(response, asked, purpose).boxed(),
                 Err(error) => stream::iter([Err(error)]).boxed(),
@@ -186,6 +186,7 @@ impl LlmClient {
         temperature: f32,
         max_tokens: u32,
         asked: Instant,
+        purpose: Purpose,
     ) -> Result<reqwest::Response, LlmError> {
         let inner = &self.0;
         // OpenAI's own newer models refuse the old name of the limit; most other servers know no other.
@@ -205,8 +206,13 @@ impl LlmClient {
             };
             let sent = clock::now();
             let response = inner.send(inner.http.post(&url).json(&request)).await?;
-            inner.metrics.llm_headers(clock::now().saturating_duration_since(sent));
-            inner.accepted(response).await
+            let headers = clock::now().saturating_duration_since(sent);
+            let response = inner.accepted(response).await?;
+            // A refusal is fast and answers nothing.
+            if purpose == Purpose::Answer {
+                inner.metrics.llm_headers(headers);
+            }
+            Ok(response)
         };
         within(inner.settings.first_token, asked, ask).await?
     }
