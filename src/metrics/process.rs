@@ -4,6 +4,7 @@
 //! time in whole seconds, and a load run of half a minute is judged by hundredths.
 
 use std::fs;
+use std::sync::Mutex;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
@@ -12,6 +13,8 @@ use prometheus::{Counter, Gauge, Opts};
 /// Collects the seven figures of `proc(5)` that the naming rules know.
 pub struct OfThisProcess {
     cpu: Counter,
+    /// Held while what was used since is added: of two who ask at once only one may add it.
+    adding: Mutex<()>,
     resident: Gauge,
     virtual_memory: Gauge,
     threads: Gauge,
@@ -26,6 +29,7 @@ impl OfThisProcess {
         let all = Self {
             cpu: Counter::with_opts(Opts::new(super::names::PROCESS_CPU, "Processor time of all threads, in seconds"))
                 .expect("the name is valid"),
+            adding: Mutex::new(()),
             resident: gauge(super::names::PROCESS_RESIDENT, "Memory that lies in RAM, in bytes"),
             virtual_memory: gauge("process_virtual_memory_bytes", "Address space, in bytes"),
             threads: gauge("process_threads", "Threads of the system"),
@@ -50,13 +54,15 @@ impl Collector for OfThisProcess {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
+        let adding = self.adding.lock().expect("no holder of this lock can panic");
         if let Some(stat) = Stat::read() {
-            // Two who ask at once may overtake each other; the counter never goes back.
+            // A counter takes nothing negative.
             self.cpu.inc_by((stat.cpu - self.cpu.get()).max(0.0));
             self.resident.set(stat.resident);
             self.virtual_memory.set(stat.virtual_memory);
             self.threads.set(stat.threads);
         }
+        drop(adding);
         if let Ok(files) = fs::read_dir("/proc/self/fd") {
             self.open_files.set(files.count() as f64);
         }
