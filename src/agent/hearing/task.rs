@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::endpoint::{CHUNK, Endpoint, Fact as Pause};
 use super::inlet::Inlet;
+use super::marks::Marks;
 use super::stt::{SttClient, SttError, SttEvent, SttSettings};
 use super::transcript::Transcript;
 use crate::agent::flow::{EarTrace, Fact, Heard, Mic, Notice, Settings, UserTurn};
@@ -62,7 +63,7 @@ pub async fn run(mut lanes: Lanes, tools: Tools) -> Result<(), HearingError> {
         over: None,
         answer_by: None,
         withheld: Vec::new(),
-        asked_at: clock::now(),
+        marks: Marks::default(),
         outbox: VecDeque::new(),
         notices: lanes.notices.clone(),
         tools,
@@ -131,7 +132,7 @@ struct Room {
     answer_by: Option<Instant>,
     /// Sound since the end of a turn whose text is not known yet: the engine gets it after it has forgotten the turn.
     withheld: Vec<f32>,
-    asked_at: Instant,
+    marks: Marks,
     outbox: VecDeque<Heard>,
     notices: mpsc::Sender<Notice>,
 }
@@ -268,6 +269,7 @@ impl Room {
     /// The engine forgets the turn, and gets what was withheld of the next one.
     fn restart_engine(&mut self) {
         let withheld = std::mem::take(&mut self.withheld);
+        self.marks.forget();
         self.order(|engine| engine.init());
         for piece in withheld.chunks(CHUNK.0 as usize) {
             self.order(|engine| engine.send_audio(piece));
@@ -283,7 +285,7 @@ impl Room {
     }
 
     fn mark(&mut self, id: i64) {
-        self.asked_at = clock::now();
+        self.marks.sent(clock::now(), id);
         self.order(|engine| engine.mark(id));
     }
 
@@ -297,6 +299,7 @@ impl Room {
 
     fn lose_engine(&mut self, error: &SttError) {
         self.engine = None;
+        self.marks.forget();
         self.reconnect_at = Some(clock::now() + RECONNECT);
         // Once per loss: the caller need not hear of every attempt.
         if std::mem::replace(&mut self.troubled, true) {
@@ -326,7 +329,9 @@ impl Room {
             }
             Ok(SttEvent::Final { text, .. }) => self.transcript.final_text(text),
             Ok(SttEvent::Marker { id }) => {
-                self.tools.metrics.first_answer(Stage::Stt, clock::now().saturating_duration_since(self.asked_at));
+                if let Some(took) = self.marks.answered(clock::now(), id) {
+                    self.tools.metrics.first_answer(Stage::Stt, took);
+                }
                 if let Some(text) = self.transcript.marker(id)
                     && self.over.is_none()
                 {
