@@ -21,6 +21,7 @@ use visavis::app::{House, OpenError, loopback};
 use visavis::config::{Config, Flag, Loaded, Sources};
 use visavis::engine::serve::access::Token;
 use visavis::metrics::Metrics;
+use visavis::runtime::scope::{Scope, TaskCounter};
 use visavis::runtime::{clock, lag};
 
 use crate::cli::{self, Command};
@@ -94,8 +95,8 @@ fn quiet_log() {
 }
 
 fn in_runtime(work: impl Future<Output = Outcome>) -> Outcome {
-    // Half of the cores: the rooms only decide and pass on, the work is done by the pool and the models. On two cores two
-    // workers spent more time waking one another than one takes for everything.
+    // Half of the cores: the rooms only decide and pass on, the work is done by the pool and the models. On two cores
+    // two workers spent more time waking one another than one takes for everything.
     let cores = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads((cores / 2).max(1))
@@ -145,8 +146,10 @@ async fn engine(kind: Kind, at: SocketAddr, config: Config) -> Outcome {
     println!("Room for {rooms} calls at a time");
     println!("Ready: the {} engine on {at}", kind.name());
     let (stop, impatient) = signals()?;
+    // A task of its own: here, on the main thread, it would measure the one thread that no caller waits for.
+    let mut scope = Scope::new(TaskCounter::default());
+    scope.spawn("the measure of lag", lag::measure(metrics));
     tokio::select! {
-        _never = lag::measure(metrics) => Ok(()),
         ended = loopback::serve(listener, router, stop.clone()) => ended.map_err(|error| because(SOFTWARE)(error.into())),
         // Callers keep their connections for as long as a call lasts.
         () = async { stop.cancelled().await; clock::sleep(GRACE).await } => Ok(()),

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use super::clock;
 use crate::metrics::Metrics;
 
-/// Sleeps for [`EVERY`] again and again, for as long as anybody lets it, and measures how much later it wakes: on the real clock, for it is
-/// the real threads that are asked about. What keeps this task waiting keeps every call's tasks waiting.
+/// Sleeps for [`EVERY`] again and again, for as long as anybody lets it, and measures how much later it wakes: on the
+/// real clock, for it is the real threads that are asked about. What keeps this task waiting keeps every call's tasks
+/// waiting.
 pub async fn measure(metrics: Metrics) -> Result<(), Infallible> {
     loop {
         let due = Instant::now() + EVERY;
