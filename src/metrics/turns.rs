@@ -113,12 +113,11 @@ impl Metrics {
         self.turns().frames_after_cut.observe(frames as f64);
     }
 
-    pub fn played(&self, speech: Duration) {
+    /// A turn is over, or the call in its middle: speech that left the stage, and frames of silence where it was late.
+    /// Together, for each is judged by the other.
+    pub fn performed(&self, speech: Duration, underruns: u64) {
         self.turns().played.inc_by(speech.as_secs_f64());
-    }
-
-    pub fn underrun(&self) {
-        self.turns().underruns.inc();
+        self.turns().underruns.inc_by(underruns);
     }
 }
 
@@ -131,7 +130,8 @@ mod tests {
         Duration::from_millis(n)
     }
 
-    /// In order; done ahead (the words were there before the pause was over); and marks that a late clock put past the end.
+    /// In order; done ahead (the words were there before the pause was over); and marks that a late clock put past the
+    /// end.
     #[test]
     fn work_done_ahead_costs_nothing() {
         for (marks, segments) in [

@@ -1,8 +1,8 @@
 //! door: golden scores: whole conversations in virtual time, one event per line
 //!
 //! The cores of every room are laid in a row as `session/line.rs` lays their tasks; scripted engines answer after known
-//! delays. What happens when is compared with `scores/*.txt` to the millisecond. `VISAVIS_WRITE_SCORES=1` writes them anew:
-//! read the difference before committing it.
+//! delays. What happens when is compared with `scores/*.txt` to the millisecond. `VISAVIS_WRITE_SCORES=1` writes them
+//! anew: read the difference before committing it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -354,7 +354,6 @@ impl Conversation {
             }
             stage::Output::Notice(notice) => self.protocol.handle(realtime::Input::Notice(notice)),
             stage::Output::FramesAfterFloor(n) => self.note(ms, "stage", format!("{n} frame after the floor changed")),
-            stage::Output::Underrun => self.note(ms, "stage", "underrun".into()),
             stage::Output::Sound(_) | stage::Output::Cue(_) => {}
         }
     }

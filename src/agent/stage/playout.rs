@@ -77,8 +77,6 @@ pub enum Output {
     Cue(Cue),
     Progress(Progress),
     Notice(Notice),
-    /// 20 ms of silence in the middle of a turn, because its speech came late.
-    Underrun,
     /// How many frames of a turn left after the floor had turned away from it.
     FramesAfterFloor(usize),
 }
@@ -111,6 +109,12 @@ impl Playout {
     /// Nothing lies here that could still be played.
     pub fn is_done(&self) -> bool {
         self.turns.is_empty() && self.on_stage.is_none()
+    }
+
+    /// What has left of the turn on stage, and its late frames: of a call that ends in its middle nothing more is told.
+    pub fn unfinished(&self) -> Option<(MediaTime, u64)> {
+        let recital = self.turns.iter().find(|r| Some(r.turn) == self.on_stage)?;
+        Some((recital.position(), recital.underruns))
     }
 
     /// Never fails: what no turn of the floor asked for is dropped.
@@ -170,8 +174,9 @@ impl Playout {
         self.floor.now == Some(turn) && self.floor.level == Level::Full
     }
 
-    /// Frames that the transport has not taken. Of a turn that may not be heard any more, the first leaves faded and the
-    /// rest go back to the turn; silence takes their place, for their time on the media clock has come all the same.
+    /// Frames that the transport has not taken. Of a turn that may not be heard any more, the first leaves faded and
+    /// the rest go back to the turn; silence takes their place, for their time on the media clock has come all the
+    /// same.
     fn put_back(&mut self, now: Instant, unsent: Vec<Sound>) {
         let mut back = 0;
         for sound in unsent {
@@ -286,7 +291,6 @@ impl Playout {
         let Some(mut pcm) = recital.take() else {
             if begun && edge != Edge::FadeOut && recital.over().is_none() {
                 recital.underruns += 1;
-                self.out.push_back(Output::Underrun);
             }
             return None;
         };
@@ -611,7 +615,8 @@ mod tests {
         assert_eq!(b.of(1), 25);
     }
 
-    /// A held turn is not heard, not cued, not in the progress; dropped it leaves nothing, confirmed it is there at once.
+    /// A held turn is not heard, not cued, not in the progress; dropped it leaves nothing, confirmed it is there at
+    /// once.
     #[test]
     fn a_held_turn_waits_behind_the_gate() {
         let mut b = Bench::new();
@@ -643,8 +648,7 @@ mod tests {
         let pieces = speech(1, 14);
         b.playout.handle(b.start, Input::Speech(pieces[0].clone()));
         b.until(300);
-        let underruns = b.others.iter().filter(|o| matches!(o, Output::Underrun)).count();
-        assert_eq!((b.of(1), underruns), (3, 13));
+        assert_eq!((b.of(1), b.playout.unfinished()), (3, Some((MediaTime::from_ms(60), 13))));
         b.playout.handle(b.start, Input::Speech(pieces[1].clone()));
         b.playout.handle(b.start, Input::HungUp(TurnId(1)));
         b.until(900);
@@ -661,6 +665,7 @@ mod tests {
             })
             .collect();
         assert_eq!(told, [(Some(TurnId(1)), 140, 260)], "told once, with every late frame in it");
+        assert_eq!(b.playout.unfinished(), None, "and not counted again");
     }
 
     #[derive(Clone, Debug)]
@@ -680,8 +685,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens: one frame every 20 ms; a frame of a turn leaves only while the floor lets it be heard, or as
-        /// the single fading one; each turn's sound is a prefix of what was said, in order; turns never interleave.
+        /// Whatever happens: one frame every 20 ms; a frame of a turn leaves only while the floor lets it be heard, or
+        /// as the single fading one; each turn's sound is a prefix of what was said, in order; turns never interleave.
         #[test]
         fn the_law_holds(ops in ops()) {
             let mut b = Bench::new();

@@ -26,6 +26,15 @@ pub struct Lanes {
 /// call's media clock; pictures are cued `fps` times a second.
 pub async fn run(mut lanes: Lanes, start: Instant, fps: u32, metrics: Metrics) -> Result<(), Infallible> {
     let mut playout = Playout::new(start, fps);
+    perform_all(&mut lanes, &mut playout, &metrics).await;
+    // A caller who hangs up in the middle of an answer has heard the first half all the same.
+    if let Some((played, underruns)) = playout.unfinished() {
+        metrics.performed(played.as_duration(), underruns);
+    }
+    Ok(())
+}
+
+async fn perform_all(lanes: &mut Lanes, playout: &mut Playout, metrics: &Metrics) {
     // The floor as it is now is the first change.
     lanes.floor.mark_changed();
     // The two turns that the floor can name, at most; one more is being fetched from only until its floor is read.
@@ -33,25 +42,25 @@ pub async fn run(mut lanes: Lanes, start: Instant, fps: u32, metrics: Metrics) -
     let mut voice_is_there = true;
     loop {
         while let Some(output) = playout.poll(clock::now()) {
-            if !perform(&mut lanes, output, &metrics) {
-                return Ok(());
+            if !perform(lanes, output, metrics) {
+                return;
             }
         }
         if !voice_is_there && streams.is_empty() && playout.is_done() {
-            return Ok(());
+            return;
         }
         tokio::select! {
             biased;
             changed = lanes.floor.changed() => {
                 if changed.is_err() {
-                    return Ok(());
+                    return;
                 }
                 let floor = *lanes.floor.borrow_and_update();
                 streams.retain(|s| floor.wants(s.turn));
                 playout.handle(clock::now(), Input::Floor { floor, unsent: lanes.sound.take_back() });
             }
             () = clock::sleep_until(playout.deadline()) => {}
-            (at, piece) = next_piece(&mut streams, &playout) => match piece {
+            (at, piece) = next_piece(&mut streams, playout) => match piece {
                 Some(speech) => playout.handle(clock::now(), Input::Speech(speech)),
                 None => playout.handle(clock::now(), Input::HungUp(streams.swap_remove(at).turn)),
             },
@@ -86,12 +95,11 @@ fn perform(lanes: &mut Lanes, output: Output, metrics: &Metrics) -> bool {
         Output::Cue(cue) => drop(lanes.cue.send_replace(Some(cue))),
         Output::Progress(progress) => drop(lanes.progress.send_replace(progress)),
         Output::Notice(Notice { turn, fact: Fact::Performed { played, underrun } }) => {
-            metrics.played(played.as_duration());
+            metrics.performed(played.as_duration(), underrun.as_ms() / 20);
             return lanes.notices.try_send(Notice { turn, fact: Fact::Performed { played, underrun } }).is_ok();
         }
         // A reader so slow that 256 notices lie before it is gone: the call ends.
         Output::Notice(notice) => return lanes.notices.try_send(notice).is_ok(),
-        Output::Underrun => metrics.underrun(),
         Output::FramesAfterFloor(frames) => metrics.frames_after_cut(frames),
     }
     true
