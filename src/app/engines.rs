@@ -1,6 +1,7 @@
 //! io: the engines that run in this program: loaded, warmed, each with its front door
 
 use std::path::Path;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::http::StatusCode;
@@ -14,7 +15,7 @@ use crate::engine::scripted::llm::{Replies, ScriptedLlm};
 use crate::engine::scripted::stt::ScriptedRecognizer;
 use crate::engine::scripted::tts::Script;
 use crate::engine::serve;
-use crate::engine::serve::access::Token;
+use crate::engine::serve::access::{Token, Wellbeing};
 use crate::engine::stt::{Ear, SttEngine};
 use crate::engine::tts::TtsEngine;
 use crate::metrics::{self, Metrics};
@@ -86,9 +87,26 @@ pub struct EngineError {
 /// Loads the engine, warms it, and gives its front door, which asks for `token` where there is one. A URL in the
 /// configuration is not looked at: whoever asks for this engine wants it here.
 pub async fn door(kind: Kind, ground: Ground, token: Option<Token>) -> Result<Router, EngineError> {
-    let router = match kind {
-        Kind::Stt => stt(ground).await.map(|engine| serve::stt::router(engine, token)),
-        Kind::Tts => tts(ground).await.map(|engine| serve::tts::router(engine, token)),
+    Ok(opened(kind, ground, token).await?.0)
+}
+
+/// The front door of an engine that is a program of its own: it shows its metrics and its health beside.
+pub async fn door_alone(kind: Kind, ground: Ground, token: Option<Token>) -> Result<Router, EngineError> {
+    let metrics = ground.metrics.clone();
+    let (router, well) = opened(kind, ground, token).await?;
+    Ok(router.merge(serve::access::about(metrics, well)))
+}
+
+async fn opened(kind: Kind, ground: Ground, token: Option<Token>) -> Result<(Router, Wellbeing), EngineError> {
+    let opened = match kind {
+        Kind::Stt => stt(ground).await.map(|engine| {
+            let well = engine.clone();
+            (serve::stt::router(engine, token), Arc::new(move || well.is_well()) as Wellbeing)
+        }),
+        Kind::Tts => tts(ground).await.map(|engine| {
+            let well = engine.clone();
+            (serve::tts::router(engine, token), Arc::new(move || well.is_well()) as Wellbeing)
+        }),
         Kind::Llm => {
             let metrics = ground.metrics.clone();
             let refusals = map_response(move |response: Response| {
@@ -97,16 +115,14 @@ pub async fn door(kind: Kind, ground: Ground, token: Option<Token>) -> Result<Ro
                 }
                 std::future::ready(response)
             });
-            llm(ground).await.map(|engine| serve::chat::router(engine, token).layer(refusals))
+            llm(ground).await.map(|engine| {
+                let well = engine.clone();
+                let router = serve::chat::router(engine, token).layer(refusals);
+                (router, Arc::new(move || well.is_well()) as Wellbeing)
+            })
         }
     };
-    router.map_err(|reason| EngineError { kind, reason })
-}
-
-/// The front door of an engine that is a program of its own: it shows its metrics and its health beside.
-pub async fn door_alone(kind: Kind, ground: Ground, token: Option<Token>) -> Result<Router, EngineError> {
-    let metrics = ground.metrics.clone();
-    Ok(door(kind, ground, token).await?.merge(serve::access::about(metrics)))
+    opened.map_err(|reason| EngineError { kind, reason })
 }
 
 async fn stt(ground: Ground) -> Result<SttEngine, String> {

@@ -69,6 +69,11 @@ impl<J: Send + 'static> Worker<J> {
         Ok(())
     }
 
+    /// The thread has ended, by a panic: nothing will be done any more.
+    pub fn is_gone(&self) -> bool {
+        self.0.0.queue.lock().expect("no holder of this lock can panic").closed
+    }
+
     /// Pieces of work that wait.
     pub fn waiting(&self) -> usize {
         self.0.0.queue.lock().expect("no holder of this lock can panic").waiting.len()

@@ -1,11 +1,13 @@
 //! io: what a conversation leaves in the metrics: real turns through a whole server with scripts for engines
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
 use visavis::app::engines::{Ground, Kind, door_alone};
 use visavis::config::Config;
-use visavis::engine::serve::access::Token;
+use visavis::engine::serve::access::{Token, about};
 use visavis::metrics::{Metrics, Object};
 
 use crate::kit::house::Running;
@@ -128,8 +130,8 @@ async fn a_conversation_is_counted() {
     house.stop().await.unwrap();
 }
 
-/// An engine that runs alone shows its health and its metrics beside its door, without the token that the door asks for, and
-/// counts who speaks nonsense.
+/// An engine that runs alone shows its health and its metrics beside its door, without the token that the door asks
+/// for, and counts who speaks nonsense.
 #[tokio::test]
 async fn an_engine_alone_tells_about_itself() {
     for (kind, stage) in [(Kind::Stt, "stt"), (Kind::Tts, "tts"), (Kind::Llm, "llm")] {
@@ -155,4 +157,18 @@ async fn an_engine_alone_tells_about_itself() {
         let nonsense = page.value("visavis_bad_input_total{door=\"llm\"}");
         assert_eq!(nonsense, f64::from(u8::from(kind == Kind::Llm)));
     }
+}
+
+/// Well until the model's thread has gone; its figures can be read all the same.
+#[tokio::test]
+async fn an_engine_without_a_model_is_not_well() {
+    let alive = Arc::new(AtomicBool::new(true));
+    let told = alive.clone();
+    let served = Served::start(about(Metrics::new(), Arc::new(move || told.load(Ordering::Relaxed)))).await;
+    let at = served.http();
+    let status = async |path: &str| reqwest::get(format!("{at}{path}")).await.unwrap().status().as_u16();
+    assert_eq!(status("/health").await, 200);
+    alive.store(false, Ordering::Relaxed);
+    assert_eq!(status("/health").await, 503);
+    assert_eq!(status("/metrics").await, 200);
 }

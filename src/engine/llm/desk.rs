@@ -33,8 +33,9 @@ pub struct Job {
 }
 
 impl Desk {
-    /// Starts the thread. `load` makes the model there and says with [`serve`] that it is ready; the error of a model that
-    /// does not load is given back. Blocks until then. `promised`: answers given or waited for at a time; one more is refused.
+    /// Starts the thread. `load` makes the model there and says with [`serve`] that it is ready; the error of a model
+    /// that does not load is given back. Blocks until then. `promised`: answers given or waited for at a time; one more
+    /// is refused.
     pub fn start<E: Send + 'static>(
         model: &str,
         promised: usize,
@@ -93,15 +94,17 @@ impl Answers for Desk {
     }
 
     fn ask(&self, chat: Chat) -> Result<Answer, Busy> {
-        let permit = self.permits.clone().try_acquire_owned().map_err(|_| {
-            self.meter.refuse();
-            Busy
-        })?;
+        let permit = self.permits.clone().try_acquire_owned().map_err(|_| Busy).inspect_err(|_| self.meter.refuse())?;
         let counted = self.meter.take();
         // Deep enough for every token that may come: the model's thread never waits for a slow reader.
         let (reply, pieces) = lane::waiting(chat.max_tokens as usize + 2);
-        self.worker.submit(clock::now() + PATIENCE, Job { chat, reply })?;
+        let queued = self.worker.submit(clock::now() + PATIENCE, Job { chat, reply });
+        queued.inspect_err(|_| self.meter.refuse())?;
         Ok(stream::unfold(Some((pieces, permit, counted)), next_piece).fuse().boxed())
+    }
+
+    fn is_well(&self) -> bool {
+        !self.worker.is_gone()
     }
 }
 
@@ -319,9 +322,17 @@ mod tests {
     }
 
     fn desk(gate: Option<std::sync::mpsc::Receiver<()>>, promised: usize) -> (Desk, Arc<Mutex<Vec<String>>>) {
+        counted_desk(gate, promised, &Metrics::new())
+    }
+
+    fn counted_desk(
+        gate: Option<std::sync::mpsc::Receiver<()>>,
+        promised: usize,
+        metrics: &Metrics,
+    ) -> (Desk, Arc<Mutex<Vec<String>>>) {
         let log: Arc<Mutex<Vec<String>>> = Arc::default();
         let model = Letters { said: vec![None, None], log: log.clone(), gate };
-        let desk = Desk::start("letters", promised, &Metrics::new(), move |ready: Ready<'_, ModelError>| {
+        let desk = Desk::start("letters", promised, metrics, move |ready: Ready<'_, ModelError>| {
             ready.serve(model);
             Ok(())
         });
@@ -350,7 +361,8 @@ mod tests {
         }
     }
 
-    /// One more than promised is refused; a caller that leaves frees its place at once and its seat before the next token.
+    /// One more than promised is refused; a caller that leaves frees its place at once and its seat before the next
+    /// token.
     #[tokio::test]
     async fn leaving_frees_the_seat() {
         let (open, gate) = std::sync::mpsc::sync_channel(1);
@@ -385,10 +397,12 @@ mod tests {
         }
     }
 
-    /// A request that the model cannot begin fails alone; a model that panics is gone, and that is said.
+    /// A request that the model cannot begin fails alone; a model that panics is gone, and that is said and counted.
     #[tokio::test]
     async fn failures_are_told() {
-        let (desk, _) = desk(None, 4);
+        let metrics = Metrics::new();
+        let (desk, _) = counted_desk(None, 4, &metrics);
+        assert!(desk.is_well());
         assert!(
             matches!(text(desk.ask(chat(0, &[])).unwrap()).await.1, Piece::Failed(why) if why.contains("asked for nothing"))
         );
@@ -398,6 +412,17 @@ mod tests {
         if let Ok(answer) = desk.ask(chat(1, &[])) {
             assert!(matches!(text(answer).await.1, Piece::Failed(_)));
         }
+        while desk.is_well() {
+            tokio::task::yield_now().await;
+        }
+        let refused = || {
+            let page = metrics.render();
+            let line = page.lines().find(|l| l.starts_with("visavis_engine_seats_refused_total{stage=\"llm\"}"));
+            line.unwrap().rsplit(' ').next().unwrap().parse::<u64>().unwrap()
+        };
+        let before = refused();
+        assert!(desk.ask(chat(1, &[])).is_err());
+        assert_eq!(refused(), before + 1, "a place was free, and nobody to serve it");
         let load = Desk::start("none", 1, &Metrics::new(), |_| Err(ModelError::Failed("no such file".into())));
         assert_eq!(load.err().unwrap().to_string(), "the model failed: no such file");
     }

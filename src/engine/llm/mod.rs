@@ -1,8 +1,9 @@
 //! door: language models
 //!
-//! In: a [`Chat`](crate::engine::model::Chat). Out: a stream of pieces; dropping it frees its seat at once. [`desk`] runs any
-//! [`Generator`](crate::engine::model::Generator) on a thread of its own; `smollm` is one, on llama.cpp (feature
-//! `embedded-llm`), with [`memory`] (which conversations are remembered) and [`window`] (what of a conversation fits).
+//! In: a [`Chat`](crate::engine::model::Chat). Out: a stream of pieces; dropping it frees its seat at once. [`desk`]
+//! runs any [`Generator`](crate::engine::model::Generator) on a thread of its own; `smollm` is one, on llama.cpp
+//! (feature `embedded-llm`), with [`memory`] (which conversations are remembered) and [`window`] (what of a
+//! conversation fits).
 //! Never: knows who asks.
 
 pub mod cpu;
@@ -28,6 +29,10 @@ pub trait Answers: Send + Sync {
     fn model(&self) -> &str;
     /// Refused at once when as many answers as promised are being given. Dropping the answer gives it up.
     fn ask(&self, chat: Chat) -> Result<Answer, Busy>;
+    /// Whether it can answer at all: a model whose thread has ended never will again.
+    fn is_well(&self) -> bool {
+        true
+    }
 }
 
 /// A handle to whatever answers. Clones share it.
@@ -45,5 +50,9 @@ impl LlmEngine {
 
     pub fn ask(&self, chat: Chat) -> Result<Answer, Busy> {
         self.0.ask(chat)
+    }
+
+    pub fn is_well(&self) -> bool {
+        self.0.is_well()
     }
 }

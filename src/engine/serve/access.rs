@@ -1,6 +1,8 @@
 //! io: who may talk to an engine, and what an engine says about itself
 
-use axum::http::{HeaderMap, header};
+use std::sync::Arc;
+
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
@@ -17,7 +19,8 @@ impl Token {
     }
 
     /// Whether the caller presents this token: in the header `kyutai-api-key`, as `Authorization: Bearer`, or, where
-    /// neither is there, in the query's `auth_id`. A wrong header is not mended by a right query (as moshi-server has it).
+    /// neither is there, in the query's `auth_id`. A wrong header is not mended by a right query (as moshi-server has
+    /// it).
     pub fn admits(&self, headers: &HeaderMap, auth_id: Option<&str>) -> bool {
         let key = headers.get("kyutai-api-key").map(|value| value.to_str().unwrap_or_default());
         let bearer = headers
@@ -46,11 +49,20 @@ pub async fn build_info() -> Json<Value> {
 }
 
 /// `GET /metrics` and `GET /health` of an engine that runs alone; one that is embedded is seen through the agent's.
-/// The door opens when the model is warm, so whoever is answered at all is well.
-pub fn about(metrics: Metrics) -> Router {
+/// The door opens when the model is warm, so health is 200 from the first answer on; once the model's thread has ended,
+/// which only a new process mends, it is 503.
+pub fn about(metrics: Metrics, well: Wellbeing) -> Router {
+    let health = move || {
+        if well() { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "the model is gone\n") }
+    };
     let text = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    Router::new().route("/health", get("ok\n")).route("/metrics", get(async move || (text, metrics.render())))
+    Router::new()
+        .route("/health", get(async move || health()))
+        .route("/metrics", get(async move || (text, metrics.render())))
 }
+
+/// Whether an engine can do its work.
+pub type Wellbeing = Arc<dyn Fn() -> bool + Send + Sync>;
 
 #[cfg(test)]
 mod tests {

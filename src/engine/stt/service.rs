@@ -87,6 +87,11 @@ impl SttEngine {
         Some(Seat { engine: self.0.clone(), vad, _permit: permit, _counted: self.0.meter.take() })
     }
 
+    /// Whether the recognizer's thread is there.
+    pub fn is_well(&self) -> bool {
+        !self.0.worker.is_gone()
+    }
+
     pub fn free_seats(&self) -> usize {
         self.0.seats.available_permits()
     }

@@ -19,6 +19,10 @@ type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, ModelError>> + Send +
 /// Whoever makes sound. `due` is when the listener of the stream runs dry: earlier goes first.
 pub trait Speaker: Send + Sync + 'static {
     fn plan(&self, due: Instant, clause: ClauseText) -> Answer<'_, Plan<Box<dyn Sounding>>>;
+    /// Whether it can speak at all: a model whose thread has ended never will again.
+    fn is_well(&self) -> bool {
+        true
+    }
 }
 
 /// A planned clause: gives its sound piece by piece, 24 kHz, `None` at its end.
@@ -46,8 +50,8 @@ impl TtsEngine {
         Self { meter: Some(metrics.seats(Stage::Tts, self.capacity)), ..self }
     }
 
-    /// Loads a model on a thread of its own, says something to itself so that the first caller finds it warm, and returns
-    /// when it is ready.
+    /// Loads a model on a thread of its own, says something to itself so that the first caller finds it warm, and
+    /// returns when it is ready.
     pub async fn load<S: Synthesizer>(
         load: impl FnOnce() -> Result<S, ModelError> + Send + 'static,
         capacity: usize,
@@ -88,6 +92,10 @@ impl TtsEngine {
     /// A caller said what was not agreed: it is counted.
     pub fn misspoke(&self) {
         self.meter.iter().for_each(Seats::misspoke);
+    }
+
+    pub fn is_well(&self) -> bool {
+        self.speaker.is_well()
     }
 
     pub fn capacity(&self) -> usize {
@@ -146,6 +154,10 @@ impl<S: Synthesizer> Speaker for Queued<S> {
             let sounding = QueuedClause { worker: self.0.clone(), clause: Some(plan.clause) };
             Ok(Plan { words: plan.words, phones: plan.phones, length: plan.length, clause: Box::new(sounding) as _ })
         })
+    }
+
+    fn is_well(&self) -> bool {
+        !self.0.is_gone()
     }
 }
 
