@@ -86,7 +86,8 @@ async fn words_for_whoever_speaks_the_original() {
     assert!((metrics.resampled_seconds() - 1.6).abs() < 0.01, "{}", metrics.resampled_seconds());
 }
 
-/// With the opt-ins: partials while somebody speaks, a final before the echo, `Ready` after an init, the next turn after it.
+/// With the opt-ins: partials while somebody speaks, a final before the echo, `Ready` after an init, the next turn
+/// after it.
 #[tokio::test]
 async fn the_agents_client_gets_finals() {
     let engine = engine(1);
@@ -219,6 +220,43 @@ async fn nonsense_is_answered() {
     send(&mut socket, SttIn::Marker { id: 1 }).await;
     assert_eq!(next(&mut socket).await, Some(SttOut::Final { text: String::new(), words: vec![] }));
     assert_eq!(next(&mut socket).await, Some(SttOut::Marker { id: 1 }));
+}
+
+/// Sound is sent in larger pieces than it comes in, and yet a mark stands behind all that came before it; what has not
+/// gone out when the engine is told to forget is not sent at all.
+#[tokio::test]
+async fn a_mark_stands_behind_the_sound_before_it() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    let settings = SttSettings { url, token: None, dialect: Dialect::Visavis, connect_within: Duration::from_secs(5) };
+    let heard = async {
+        let mut socket = tokio_tungstenite::accept_async(listener.accept().await.unwrap().0).await.unwrap();
+        socket.send(Message::Binary(pack(&SttOut::Ready).into())).await.unwrap();
+        let mut heard = vec![];
+        while heard.len() < 5 {
+            if let Message::Binary(bytes) = socket.next().await.unwrap().unwrap() {
+                heard.push(unpack::<SttIn>(&bytes).unwrap());
+            }
+        }
+        heard
+    };
+    let sent = tone(3_200);
+    let said = async {
+        let mut stt = SttClient::connect(&settings, &Metrics::new(), TaskCounter::default()).await.unwrap();
+        stt.send_audio(&sent[..640]).unwrap();
+        stt.mark(7).unwrap();
+        stt.send_audio(&sent[640..1_280]).unwrap();
+        stt.init().unwrap();
+        stt.send_audio(&sent[1_280..1_920]).unwrap();
+        stt.send_audio(&sent[1_920..]).unwrap();
+        stt.mark(8).unwrap();
+        stt
+    };
+    let both = async { tokio::join!(heard, said) };
+    let (heard, _stt) = tokio::time::timeout(Duration::from_secs(10), both).await.unwrap();
+    let audio = |range: std::ops::Range<usize>| SttIn::Audio { pcm: sent[range].to_vec() };
+    let expected = [audio(0..640), SttIn::Marker { id: 7 }, SttIn::Init, audio(1_280..3_200), SttIn::Marker { id: 8 }];
+    assert_eq!(heard, expected);
 }
 
 /// Nobody answers there: the client says so in time, and where.

@@ -121,8 +121,8 @@ impl SttClient {
         Ok(Self { orders, events, inits: 0, gathered: Vec::with_capacity(2 * MESSAGE), _task: task })
     }
 
-    /// Sends sound: 16 kHz mono, full scale ±1.0, any length up to a second. It goes out 80 ms at a time: what is missing of
-    /// that waits for more, or for the next mark.
+    /// Sends sound: 16 kHz mono, full scale ±1.0, any length up to a second. It goes out 80 ms at a time, at least:
+    /// what is less waits for more, or for the next mark.
     pub fn send_audio(&mut self, pcm: &[f32]) -> Result<(), SttError> {
         self.gathered.extend_from_slice(pcm);
         if self.gathered.len() >= MESSAGE { self.flush() } else { Ok(()) }
@@ -134,9 +134,10 @@ impl SttClient {
         self.order(SttIn::Marker { id })
     }
 
-    /// Has the engine forget what was said: the turn is over. What it still says of it does not come any more.
+    /// Has the engine forget what was said: the turn is over. What it still says of it does not come any more, and
+    /// sound that has not gone out is not sent to be forgotten.
     pub fn init(&mut self) -> Result<(), SttError> {
-        self.flush()?;
+        self.gathered.clear();
         self.order(SttIn::Init)?;
         self.inits += 1;
         Ok(())
@@ -365,8 +366,8 @@ fn lost(reason: impl std::fmt::Display) -> SttError {
     SttError::Lost(reason.to_string())
 }
 
-/// 80 ms at 16 kHz, the step of a moshi-server. Words come of it no later, since whoever wants them sends a mark, and each
-/// message costs both sides a wake-up and a system call.
+/// 80 ms at 16 kHz, the step of a moshi-server: each message costs both sides a wake-up and a system call. Finals come
+/// of it no later, since whoever wants one sends a mark; partials come up to 60 ms later.
 const MESSAGE: usize = 1_280;
 /// Eight seconds of sound and more: an engine that is further behind will not answer in time anyway.
 const ORDERS: usize = 100;
