@@ -70,8 +70,8 @@ pub async fn run(
     Ok(())
 }
 
-/// After so many frames of silence (0.4 s) the encoder repeats itself, and so do we without it: half of a call's frames are
-/// silence.
+/// After so many frames of silence (0.4 s) the encoder repeats itself, and so do we without it: half of a call's frames
+/// are silence.
 const SETTLED: u32 = 20;
 
 const FRAME: Duration = Duration::from_millis(20);
@@ -85,19 +85,21 @@ mod tests {
     use crate::metrics::LaneName;
     use crate::runtime::lane;
 
-    /// Silence is encoded until it is settled and repeated from then on; the ear hears silence, and the voice behind it as if
-    /// nothing had been left out.
+    /// Silence is encoded until it is settled and repeated from then on; the ear hears silence, and the voice behind it
+    /// as if nothing had been left out.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn settled_silence_is_repeated() {
         const VOICE: usize = 40;
-        const STILL: usize = 100;
+        // A minute: what is repeated for that long decodes to silence still.
+        const STILL: usize = 3_000;
+        const BACK: usize = VOICE + STILL;
         let metrics = Metrics::new();
         let (sound, sound_out) = lane::shedding(LaneName::Sound, 2 * VOICE + STILL, &metrics);
         let (packets, mut packets_out) = lane::waiting(2 * VOICE + STILL);
         let (_loss, loss_out) = watch::channel(0.0);
         for n in 0..2 * VOICE + STILL {
             let pcm = match n {
-                VOICE..140 => SILENCE,
+                VOICE..BACK => SILENCE,
                 _ => std::array::from_fn(|i| 0.3 * ((n * SAMPLES + i) as f32 * 0.05).sin()),
             };
             sound.send(Sound::Frame { turn: None, media_time: Samples((n * SAMPLES) as u64), pcm });
