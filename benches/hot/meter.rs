@@ -1,10 +1,13 @@
 //! core: what one call of a function costs: CPU time, call by call, back to back and at the pace of a conversation
 //!
-//! Not wall clock: on a shared machine it measures the neighbours. Not one loop over many calls: a call every 20 ms finds
-//! caches that others have used, and may cost twice what it costs in a tight loop. A server lives at the second price.
+//! Not wall clock: on a shared machine it measures the neighbours. Not one loop over many calls: a call every 20 ms
+//! finds caches that others have used, and may cost twice what it costs in a tight loop. A server lives at the second
+//! price.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
+
+use visavis::runtime::thread;
 
 /// Whose CPU time is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +84,7 @@ pub fn measure(clock: Clock, period: Duration, call: &mut Call) -> Cost {
         while watch.costs.len() < MOST_CALLS && (watch.costs.len() < FEWEST_CALLS || began.elapsed() < limit) {
             call(watch);
             due += pace;
-            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            thread::rest(due.saturating_duration_since(Instant::now()));
         }
         watch.take_median()
     };
