@@ -2,22 +2,22 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 
+use super::account::Account;
 use super::history::History;
 use super::llm::LlmClient;
 use super::prompt::{self, Brain, Persona};
 use super::reply::{Reply, Step};
 use super::turn::{Input, Manners, Output, Turn, Why};
 use crate::agent::flow::{
-    Ask, AskId, Entry, Fact, Fault, Floor, Heard, Notice, Outcome, Place, Played, Progress, Respond, Role, Settings,
-    Trace, TurnId, Usage, Utterance, VoiceChoice,
+    Ask, AskId, Entry, Fact, Fault, Floor, Heard, Notice, Outcome, Place, Progress, Respond, Role, Settings, TurnId,
+    Usage, Utterance, VoiceChoice,
 };
-use crate::metrics::{Interruption, LaneName, Metrics, ReplyOutcome, Segments};
+use crate::metrics::{LaneName, Metrics};
 use crate::runtime::{clock, lane};
 
 /// What the room is joined to.
@@ -73,9 +73,7 @@ pub async fn run(mut lanes: Lanes, tools: Tools) -> Result<(), DialogueError> {
         history: History::new(),
         reply: None,
         asked: HashMap::new(),
-        began: HashMap::new(),
-        onset: None,
-        pausing: None,
+        account: Account::new(tools.metrics.clone()),
         replies: 0,
         reading: None,
         settings: lanes.settings.clone(),
@@ -109,7 +107,7 @@ pub async fn run(mut lanes: Lanes, tools: Tools) -> Result<(), DialogueError> {
                     let progress = lanes.progress.borrow_and_update().clone();
                     for played in &progress.turns {
                         room.history.played(played);
-                        room.fell_silent(played);
+                        room.account.fell_silent(played);
                     }
                     room.turn.handle(clock::now(), Input::Progress(&progress));
                 }
@@ -142,12 +140,7 @@ struct Room {
     reply: Option<Reply>,
     /// What `response.create` said, until its turn begins.
     asked: HashMap<AskId, Respond>,
-    /// Why the last turns began, for their traces.
-    began: HashMap<TurnId, (Why, Instant)>,
-    /// When the user last began to speak.
-    onset: Option<Instant>,
-    /// The same of speech that paused a reply which has not fallen silent yet.
-    pausing: Option<Instant>,
+    account: Account,
     replies: u64,
     /// The model reads the conversation while the user speaks.
     reading: Option<BoxFuture<'static, ()>>,
@@ -168,7 +161,7 @@ impl Room {
             let _ = self.history.insert(Place::End, Entry::User(*user), Role::User, text.clone());
         }
         if let Heard::SpeechStarted { onset, .. } = heard {
-            self.onset = Some(onset);
+            self.account.spoke_up(onset);
             self.read_ahead();
         }
         let detection = self.settings.borrow().turn_detection;
@@ -180,8 +173,9 @@ impl Room {
         Ok(())
     }
 
-    /// Lets the embedded model read what the next question will follow, so that it has only the question to read when that
-    /// comes: old turns have left the prompt, or the last reply was cut. Other servers are asked only what is answered.
+    /// Lets the embedded model read what the next question will follow, so that it has only the question to read when
+    /// that comes: old turns have left the prompt, or the last reply was cut. Other servers are asked only what is
+    /// answered.
     fn read_ahead(&mut self) {
         let settings = self.settings.borrow().clone();
         let (brain, people) = (self.tools.brain, self.tools.people.clone());
@@ -231,22 +225,24 @@ impl Room {
                     }
                 }
                 Output::Done { turn, outcome, usage } => {
-                    self.tools.metrics.reply(counted(outcome));
+                    self.account.done(outcome);
                     self.tell(Some(turn), Fact::ReplyDone { outcome, usage })?;
                 }
                 Output::Refuse(id) => {
                     self.asked.remove(&id);
                     self.tell(None, Fact::ReplyRefused { asked: id })?;
                 }
-                Output::FirstSound { played } => self.trace(&played)?,
-                Output::Interrupt(kind) => {
-                    self.tools.metrics.interrupt(kind);
-                    match kind {
-                        Interruption::Paused => self.pausing = self.onset,
-                        Interruption::Resumed => self.pausing = None,
-                        Interruption::Cut => {}
+                Output::FirstSound { played } => {
+                    let first_token = self
+                        .reply
+                        .as_ref()
+                        .filter(|reply| reply.turn == played.turn)
+                        .and_then(|reply| reply.first_token);
+                    if let Some(trace) = self.account.first_sound(&played, first_token) {
+                        self.tell(Some(played.turn), Fact::Trace(trace))?;
                     }
                 }
+                Output::Interrupt(kind) => self.account.interrupted(kind),
             }
         }
         Ok(())
@@ -254,7 +250,6 @@ impl Room {
 
     fn begin(&mut self, turn: TurnId, why: Why) -> Result<(), DialogueError> {
         self.reading = None;
-        self.pausing = None;
         let settings = self.settings.borrow().clone();
         let person = self.tools.people.0.get(&settings.person).ok_or(DialogueError::Nobody)?.clone();
         let asked = match &why {
@@ -286,8 +281,7 @@ impl Room {
         });
         // Only this room begins replies, each under a new number.
         let _ = self.history.begin_reply(turn);
-        self.began.retain(|old, _| turn.0 - old.0 < 4);
-        self.began.insert(turn, (why, clock::now()));
+        self.account.began(turn, why, clock::now());
         Ok(())
     }
 
@@ -320,63 +314,12 @@ impl Room {
         self.turn.handle(clock::now(), Input::TextDone { turn, outcome, usage });
     }
 
-    /// The first sound of a turn has left: how long everything took.
-    fn trace(&mut self, played: &Played) -> Result<(), DialogueError> {
-        let (Some((why, began)), Some(first_sound)) = (self.began.get(&played.turn), played.first_sound) else {
-            return Ok(());
-        };
-        let (zero, decided, transcribed) = match why {
-            Why::Answer(ears) => (ears.speech_ended, ears.decided, ears.transcribed),
-            Why::Asked { at, .. } => (*at, *at, *at),
-        };
-        let first_token = self.reply.as_ref().filter(|r| r.turn == played.turn).and_then(|r| r.first_token);
-        let first_token = first_token.unwrap_or(*began);
-        let marks = [decided, transcribed, first_token, played.ready.unwrap_or(first_sound), first_sound]
-            .map(|at| at.saturating_duration_since(zero));
-        let [decided_ms, transcribed_ms, first_token_ms, first_sound_ready_ms, first_sound_ms] =
-            marks.map(|mark| mark.as_secs_f32() * 1e3);
-        let trace = Trace { decided_ms, transcribed_ms, first_token_ms, first_sound_ready_ms, first_sound_ms };
-        if matches!(why, Why::Answer(_)) {
-            self.tools.metrics.answered(&Segments::between(marks));
-        }
-        tracing::info!(
-            turn = played.turn.0,
-            decided_ms = trace.decided_ms,
-            transcribed_ms = trace.transcribed_ms,
-            first_token_ms = trace.first_token_ms,
-            ready_ms = trace.first_sound_ready_ms,
-            first_sound_ms = trace.first_sound_ms,
-            "turn"
-        );
-        self.tell(Some(played.turn), Fact::Trace(trace))
-    }
-
-    /// The reply that the user spoke over is silent: how long that took.
-    fn fell_silent(&mut self, played: &Played) {
-        if let (Some(onset), Some(faded)) = (self.pausing, played.faded)
-            && faded >= onset
-        {
-            self.pausing = None;
-            self.tools.metrics.silenced(faded - onset);
-        }
-    }
-
     fn trouble(&self, turn: Option<TurnId>, fault: Fault, message: String) -> Result<(), DialogueError> {
         self.tell(turn, Fact::Trouble { fault, message })
     }
 
     fn tell(&self, turn: Option<TurnId>, fact: Fact) -> Result<(), DialogueError> {
         self.notices.try_send(Notice { turn, fact }).map_err(|_| DialogueError::NoticesFull)
-    }
-}
-
-fn counted(outcome: Outcome) -> ReplyOutcome {
-    match outcome {
-        Outcome::Completed => ReplyOutcome::Completed,
-        Outcome::Interrupted => ReplyOutcome::Interrupted,
-        Outcome::Cancelled => ReplyOutcome::Cancelled,
-        Outcome::Incomplete => ReplyOutcome::Incomplete,
-        Outcome::Failed => ReplyOutcome::Failed,
     }
 }
 
