@@ -62,6 +62,9 @@ pub struct Load {
     /// Write everything measured as JSON; - is the standard output
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Write the tables as Markdown, for a note; - is the standard output
+    #[arg(long, value_name = "FILE")]
+    pub markdown: Option<PathBuf>,
     /// Write a report that a browser shows: one file, no network
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,

@@ -4,7 +4,7 @@ mod command_line;
 mod date;
 mod server;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -18,7 +18,8 @@ use visavis::load::doors::llm::Llm;
 use visavis::load::doors::stt::Stt;
 use visavis::load::doors::tts::Tts;
 use visavis::load::doors::{Clients, Engine};
-use visavis::load::host::{self, Watched};
+use visavis::load::host::Watched;
+use visavis::load::process;
 use visavis::load::reach::{Reached, plain, reach};
 use visavis::load::report::{Kind, Maximum, Row, Run, html, json, table};
 use visavis::load::run::{self, Crowd, Mode, Ran};
@@ -60,6 +61,9 @@ pub async fn load(load: Load) -> Outcome {
 /// What can be wrong before anybody is called is told before anybody is called.
 fn cast(load: &Load) -> Result<Cast, Failure> {
     let usage = because(USAGE);
+    if is_stdout(&load.json) && is_stdout(&load.markdown) {
+        return Err(usage(anyhow!("only one of --json and --markdown can have the standard output")));
+    }
     let mut scenario = Scenario::load(&load.scenario).map_err(|error| usage(error.into()))?;
     scenario.video &= !load.no_video;
     let kind = match load.door {
@@ -110,7 +114,7 @@ async fn perform(load: &Load, cast: &Cast, stop: &CancellationToken) -> Outcome 
         kind: cast.kind,
         scenario,
         seed: Some(load.seed),
-        machine: host::machine(),
+        machine: process::machine(),
         date: date(SystemTime::now()),
         targets: cast.targets.clone(),
         rows: vec![],
@@ -179,17 +183,16 @@ fn notes(report: &mut Run, cast: &Cast) {
 }
 
 fn tell(load: &Load, report: &Run) -> Outcome {
-    let to_stdout = |path: &Path| path.as_os_str() == "-";
-    match &load.json {
-        Some(path) if to_stdout(path) => {
-            eprintln!("{}", table::text(report));
-            print!("{}", json::text(report));
-        }
-        Some(path) => {
-            println!("{}", table::text(report));
-            write(path, &json::text(report))?;
-        }
-        None => println!("{}", table::text(report)),
+    // What is for a machine or a note has the standard output to itself.
+    match is_stdout(&load.json) || is_stdout(&load.markdown) {
+        true => eprintln!("{}", table::text(report)),
+        false => println!("{}", table::text(report)),
+    }
+    if let Some(path) = &load.json {
+        write(path, &json::text(report))?;
+    }
+    if let Some(path) = &load.markdown {
+        write(path, &table::markdown(report))?;
     }
     if let Some(path) = &load.html {
         write(path, &html::page(report))?;
@@ -197,7 +200,15 @@ fn tell(load: &Load, report: &Run) -> Outcome {
     Ok(())
 }
 
+fn is_stdout(path: &Option<PathBuf>) -> bool {
+    path.as_deref() == Some(Path::new("-"))
+}
+
 fn write(path: &Path, text: &str) -> Outcome {
+    if path == Path::new("-") {
+        print!("{text}");
+        return Ok(());
+    }
     std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display())).map_err(because(UNAVAILABLE))
 }
 

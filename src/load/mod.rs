@@ -23,6 +23,7 @@ pub mod outcome;
 mod person;
 mod phone;
 pub mod plan;
+pub mod process;
 pub mod reach;
 pub mod recording;
 pub mod report;
@@ -38,6 +39,7 @@ pub mod target;
 mod told;
 pub mod turns;
 pub mod utterance;
+pub mod work;
 
 pub use caller::{CallSettings, Caller, Offering};
 pub use dial::Dial;

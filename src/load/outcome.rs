@@ -5,6 +5,7 @@
 use std::fmt;
 
 use super::figure::Figure;
+use super::work::Works;
 
 /// One caller's visit, from its dialling to its end.
 #[derive(Clone, Debug, PartialEq)]
@@ -143,6 +144,6 @@ pub struct HostUse {
     /// Most resident memory seen, and at the step's beginning.
     pub rss_mb: f64,
     pub rss_before_mb: f64,
-    /// Mean size of the engines' batches, by the server's own metrics; `None` where it tells none.
-    pub mean_batch: Option<f64>,
+    /// What the engines did, by the server's own metrics.
+    pub work: Works,
 }

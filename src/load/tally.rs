@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use super::figure::Figure;
 use super::outcome::{Cause, HostUse, Step};
 use super::spread::{Spread, Stat};
+use super::work::Works;
 
-/// The sums of one step. A step that several processes shared is tallied as one `Step` with the outcomes of all.
+/// The sums of one step.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tally {
     pub callers: usize,
@@ -28,7 +29,8 @@ pub struct Tally {
     pub server: Option<Cost>,
     /// The callers' own process.
     pub own: Cost,
-    pub mean_batch: Option<f64>,
+    /// What the server's engines did, where it tells.
+    pub work: Works,
     pub cut_short: bool,
 }
 
@@ -75,7 +77,7 @@ impl Tally {
             agent_spoke: share(calls().map(|call| call.agent_spoke_s).sum()),
             server: step.server.map(|used| Cost::of(used, session_s, step.callers)),
             own: Cost::of(step.own, session_s, step.callers),
-            mean_batch: step.server.and_then(|server| server.mean_batch),
+            work: step.server.map(|server| server.work).unwrap_or_default(),
             cut_short: step.cut_short,
         }
     }
@@ -137,6 +139,7 @@ impl Cost {
 mod tests {
     use super::*;
     use crate::load::outcome::{Outcome, Request};
+    use crate::load::work::Work;
 
     fn call(connected_s: f64, failure: Option<Cause>, requests: Vec<Request>) -> Outcome {
         Outcome {
@@ -162,6 +165,7 @@ mod tests {
     /// Two calls that talk and one that is turned away, added up by hand.
     #[test]
     fn a_step_adds_up() {
+        let work = Works::each(|_| Work { mean_batch: Some(1.5), ..Work::default() });
         let step = Step {
             callers: 3,
             came: 3,
@@ -171,8 +175,8 @@ mod tests {
                 call(10.0, Some(Cause::Dropped), vec![answered(0.6), unanswered(Cause::NoAnswer)]),
                 call(0.0, Some(Cause::Busy), vec![]),
             ],
-            server: Some(HostUse { cpu_s: 1.5, rss_mb: 130.0, rss_before_mb: 100.0, mean_batch: Some(1.5) }),
-            own: HostUse { cpu_s: 0.3, rss_mb: 20.0, rss_before_mb: 23.0, mean_batch: None },
+            server: Some(HostUse { cpu_s: 1.5, rss_mb: 130.0, rss_before_mb: 100.0, work }),
+            own: HostUse { cpu_s: 0.3, rss_mb: 20.0, rss_before_mb: 23.0, ..HostUse::default() },
             cut_short: false,
         };
         let tally = Tally::of(&step);
@@ -188,7 +192,7 @@ mod tests {
         let server = tally.server.unwrap();
         assert_eq!((server.cpu_ms_per_session_s, server.rss_mb_per_session), (Some(50.0), Some(10.0)));
         assert_eq!((tally.own.cpu_ms_per_session_s, tally.own.rss_mb_per_session), (Some(10.0), Some(0.0)));
-        assert_eq!(tally.mean_batch, Some(1.5));
+        assert_eq!(tally.work, work);
     }
 
     /// Silence is not success: a step in which nobody was asked anything says nothing, one that everybody was turned away

@@ -53,12 +53,12 @@ impl Engines {
             ),
             words: shelf.counters("visavis_words_total", "Words that a stage gave"),
             words_per_second: shelf.histograms(
-                "visavis_words_per_second",
+                names::WORDS_PER_SECOND,
                 "Words a second: stt of speech heard; llm and tts of an answer, from the first to the last",
                 buckets::WORDS,
             ),
             real_time_factor: shelf.histograms(
-                "visavis_engine_real_time_factor",
+                names::REAL_TIME_FACTOR,
                 "Time spent / sound: stt in the model per piece of speech; tts from the first to the last sound of a turn",
                 buckets::SHARE,
             ),

@@ -1,12 +1,15 @@
-//! core: the columns of a run's table
+//! core: the columns of a run's two tables: what counts, and stage by stage
 //! In:    a [`Run`].
 //! Out:   what to say of each row, in order; a column that no row has a value for is left out.
+
+use std::ops::Range;
 
 use super::number;
 use super::run::{Kind, Row, Run};
 use super::words;
 use crate::load::figure::{Figure, Unit};
 use crate::load::spread::Stat;
+use crate::load::work::Engine;
 
 /// One column. Neighbours of the same group share its heading.
 pub struct Column {
@@ -52,9 +55,53 @@ pub fn columns(run: &Run) -> Vec<Column> {
     columns.add(MEMORY, "most", |row| row.tally.server.map(|cost| number::three(cost.rss_mb)));
     let growth = |row: &Row| row.tally.server.and_then(|cost| cost.rss_mb_per_session);
     columns.add(MEMORY, "/session", |row| growth(row).map(number::three));
-    columns.add("batch", "mean", |row| row.tally.mean_batch.map(number::three));
+    let batching = run.kind.batching();
+    let batch = |row: &Row| row.tally.work.of(batching).mean_batch;
+    columns.add(&format!("{} batch", batching.name()), "mean", |row| batch(row).map(number::three));
     columns.add("target", "", |row| Some(if row.verdict.met { "met" } else { "missed" }.to_string()));
     columns.found
+}
+
+/// The columns that say where the time went and what else was measured, stage by stage: a second table. None where there is
+/// nothing to say beside the users.
+pub fn stages(run: &Run) -> Vec<Column> {
+    let mut columns = Columns { run, found: Vec::new() };
+    columns.add("", "setting", |row| row.setting.clone());
+    columns.add("", "users", |row| Some(row.tally.callers.to_string()));
+    let who = columns.found.len();
+    let waits =
+        [Figure::Turn, Figure::Decision, Figure::SttFinal, Figure::Ttft, Figure::Ttfb, Figure::Play, Figure::BargeIn];
+    for wait in waits {
+        for percent in [50, 90, 95, 99] {
+            columns.add_neighbour(wait, Stat::Percentile(percent));
+        }
+    }
+    let skew = |row: &Row| Some(row.tally.figures.get(&Figure::Skew)?.magnitudes().at(Stat::Percentile(95)));
+    columns.add("±skew", "p95 ms", |row| skew(row).map(number::milliseconds));
+    columns.add_figure(Figure::Loss, Stat::Percentile(99));
+    for engine in Engine::ALL {
+        let words = |row: &Row| row.tally.work.of(engine).words_per_s;
+        columns.add("server's words/s", engine.name(), |row| words(row).map(number::three));
+    }
+    for engine in Engine::ALL {
+        let rtf = |row: &Row| row.tally.work.of(engine).rtf;
+        columns.add("server's RTF", engine.name(), |row| rtf(row).map(number::three));
+    }
+    if columns.found.len() == who { Vec::new() } else { columns.found }
+}
+
+/// Runs of neighbours under the same heading, as ranges.
+pub fn grouped(columns: &[Column]) -> Vec<Range<usize>> {
+    let mut groups: Vec<Range<usize>> = Vec::new();
+    for (place, column) in columns.iter().enumerate() {
+        match groups.last_mut() {
+            Some(group) if columns[group.start].group == column.group && !column.group.is_empty() => {
+                group.end = place + 1;
+            }
+            _ => groups.push(place..place + 1),
+        }
+    }
+    groups
 }
 
 struct Columns<'a> {
@@ -71,15 +118,22 @@ impl Columns<'_> {
     }
 
     fn add_figure(&mut self, figure: Figure, stat: Stat) {
-        let value = |row: &Row| row.tally.get(figure, stat).map(|value| cell(value, figure.unit()));
-        // Three neighbours share a heading with the unit in it; one alone has room for its unit below.
-        let unit = words::unit(figure.unit());
-        let (group, head) = match figure == self.run.kind.latency() {
-            true => (format!("{} {unit}", heading(figure)), stat.to_string()),
-            false => (heading(figure).to_string(), format!("{stat} {unit}")),
-        };
-        self.add(&group, head.trim_end(), value);
+        if figure == self.run.kind.latency() {
+            return self.add_neighbour(figure, stat);
+        }
+        let head = format!("{stat} {}", words::unit(figure.unit()));
+        self.add(heading(figure), head.trim_end(), value(figure, stat));
     }
+
+    /// Neighbours share a heading with the unit in it; one alone has room for its unit below.
+    fn add_neighbour(&mut self, figure: Figure, stat: Stat) {
+        let group = format!("{} {}", heading(figure), words::unit(figure.unit()));
+        self.add(&group, &stat.to_string(), value(figure, stat));
+    }
+}
+
+fn value(figure: Figure, stat: Stat) -> impl Fn(&Row) -> Option<String> {
+    move |row| row.tally.get(figure, stat).map(|value| cell(value, figure.unit()))
 }
 
 /// A figure's value in the unit that heads its column.
@@ -128,6 +182,21 @@ mod tests {
         let heads = heads(&sample::hostile());
         assert!(heads.contains(&"ttfb ms p50".to_string()) && heads.contains(&"RTF p99".to_string()), "{heads:?}");
         assert!(!heads.iter().any(|head| head.contains("turn") || head.contains("words")), "{heads:?}");
+    }
+
+    /// Every stage with four percentiles, and what the server's engines did; where there is nothing, no table.
+    #[test]
+    fn stages_have_a_table_of_their_own() {
+        let found = stages(&sample::users());
+        let heads: Vec<String> = found.iter().map(|column| format!("{} {}", column.group, column.head)).collect();
+        for wanted in
+            ["decision ms p90", "transcript ms p50", "play ms p99", "±skew p95 ms", "loss p99 %", "server's RTF tts"]
+        {
+            assert!(heads.iter().any(|head| head == wanted), "{wanted}: {heads:?}");
+        }
+        let at = |head: &str| found[heads.iter().position(|at| at == head).unwrap()].cells[0].clone();
+        assert_eq!(at("server's words/s llm").as_deref(), Some("38.0"));
+        assert!(stages(&sample::all_failed()).is_empty() && stages(&sample::nothing()).is_empty());
     }
 
     #[test]

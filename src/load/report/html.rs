@@ -4,7 +4,7 @@
 //! Never: loads anything, runs a script, or lets a text of the run become markup.
 
 use super::charts::{Chart, charts};
-use super::columns::{Column, cell, columns};
+use super::columns::{Column, cell, columns, grouped, stages};
 use super::markup::{escape, table};
 use super::number::{self, DASH};
 use super::plot::Width;
@@ -19,9 +19,13 @@ pub fn page(run: &Run) -> String {
     if let Some(row) = telling(run) {
         body += &tiles(run, row);
         body += &targets(run, row);
-        body += &section("steps", "Step by step", &(steps(run) + &remarks(run)));
+        body += &section("steps", "Step by step", &(steps(run, &columns(run), "All steps") + &remarks(run)));
     } else {
         body += &remarks(run);
+    }
+    let stages = stages(run);
+    if !stages.is_empty() {
+        body += &section("stages", "Stage by stage", &steps(run, &stages, "All stages"));
     }
     for (number, chart) in charts(run).iter().enumerate() {
         body += &figure(number, chart);
@@ -135,21 +139,16 @@ fn targets(run: &Run, row: &Row) -> String {
     section("targets", "Targets", &body)
 }
 
-/// The table of the terminal, with its headings in two rows.
-fn steps(run: &Run) -> String {
-    let columns = columns(run);
-    let mut top = String::new();
-    let mut place = 0;
-    while place < columns.len() {
-        let group = &columns[place].group;
-        let end =
-            columns[place..].iter().take_while(|column| !group.is_empty() && column.group == *group).count().max(1);
-        top += &match end {
-            1 => format!("<td>{}</td>", escape(group)),
-            _ => format!("<th scope=\"colgroup\" colspan=\"{end}\">{}</th>", escape(group)),
-        };
-        place += end;
-    }
+/// A table of the terminal, with its headings in two rows.
+fn steps(run: &Run, columns: &[Column], label: &str) -> String {
+    let top = grouped(columns).into_iter().map(|group| {
+        let title = escape(&columns[group.start].group);
+        match group.len() {
+            1 => format!("<td>{title}</td>"),
+            wide => format!("<th scope=\"colgroup\" colspan=\"{wide}\">{title}</th>"),
+        }
+    });
+    let top: String = top.collect();
     let heads: String =
         columns.iter().map(|column| format!("<th scope=\"col\">{}</th>", escape(&column.head))).collect();
     let row = |(number, row): (usize, &Row)| {
@@ -166,20 +165,12 @@ fn steps(run: &Run) -> String {
     };
     let rows: String = run.rows.iter().enumerate().map(row).collect();
     format!(
-        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"All steps\"><table class=\"steps\"><thead>\n<tr class=\"groups\">{top}</tr>\n<tr>{heads}</tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n"
+        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{label}\"><table class=\"steps\"><thead>\n<tr class=\"groups\">{top}</tr>\n<tr>{heads}</tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n"
     )
 }
 
 fn remarks(run: &Run) -> String {
-    let mut remarks: Vec<String> = Vec::new();
-    if run.maxima.len() > 1 {
-        remarks.extend(run.maxima.iter().map(words::maximum));
-    }
-    for row in run.rows.iter().filter(|row| !row.verdict.met) {
-        remarks.push(format!("{} missed: {}.", row.label(), words::missed(row).join("; ")));
-    }
-    remarks.extend(words::talk(run));
-    remarks.extend(run.notes.iter().cloned());
+    let remarks = words::remarks(run);
     if remarks.is_empty() {
         return String::new();
     }

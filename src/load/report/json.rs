@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::run::{Maximum, Row, Run};
+use super::run::{Kind, Maximum, Row, Run};
 use super::words;
 use crate::load::figure::Unit;
 use crate::load::spread::Spread;
 use crate::load::tally::{Cost, Score};
 use crate::load::target::{Line, Reached};
+use crate::load::work::{Engine, Work};
 
 /// Goes up when a reader of the former one would be wrong.
 const SCHEMA: u32 = 1;
@@ -34,7 +35,7 @@ pub fn text(run: &Run) -> String {
         cut_short: run.cut_short(),
         verdict: words::verdict(run),
         maxima: run.maxima.iter().map(Found::of).collect(),
-        steps: run.rows.iter().map(StepOf::of).collect(),
+        steps: run.rows.iter().map(|row| StepOf::of(run.kind, row)).collect(),
         notes: &run.notes,
     };
     let json =
@@ -89,6 +90,14 @@ struct StepOf<'a> {
     server: Option<Use>,
     callers_process: Use,
     mean_batch: Option<f64>,
+    engines: BTreeMap<&'static str, Did>,
+}
+
+#[derive(Serialize)]
+struct Did {
+    mean_batch: Option<f64>,
+    words_per_s: Option<f64>,
+    rtf: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -143,7 +152,7 @@ impl<'a> Found<'a> {
 }
 
 impl<'a> StepOf<'a> {
-    fn of(row: &'a Row) -> Self {
+    fn of(kind: Kind, row: &'a Row) -> Self {
         let tally = &row.tally;
         let figures = tally.figures.iter();
         let stages = row.stages.iter();
@@ -165,8 +174,16 @@ impl<'a> StepOf<'a> {
             agent_spoke: tally.agent_spoke,
             server: tally.server.map(Use::of),
             callers_process: Use::of(tally.own),
-            mean_batch: tally.mean_batch,
+            mean_batch: tally.work.of(kind.batching()).mean_batch,
+            engines: Engine::ALL.into_iter().map(|engine| (engine.name(), Did::of(tally.work.of(engine)))).collect(),
         }
+    }
+}
+
+impl Did {
+    fn of(work: Work) -> Self {
+        let Work { mean_batch, words_per_s, rtf } = work;
+        Self { mean_batch, words_per_s, rtf }
     }
 }
 
@@ -251,6 +268,8 @@ mod tests {
             assert_eq!(step["figures"]["turn"]["unit"], Value::from("s"));
             assert_eq!(step["targets"][0]["target"], Value::from("success:1.00"));
             assert_eq!(step["stages"].as_array().unwrap().len(), 6);
+            assert_eq!(step["mean_batch"], step["engines"]["vad"]["mean_batch"]);
+            assert_eq!(step["engines"]["tts"]["rtf"].as_f64(), Some(0.21));
             assert!(step["figures"].get("rtf").is_none(), "what was not measured is not there");
         }
         assert_eq!(

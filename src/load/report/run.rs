@@ -1,11 +1,13 @@
 //! data: one load run as its reports tell it
 
 use super::stages::{StageTimes, stages};
+use super::words;
 use crate::load::figure::Figure;
 use crate::load::outcome::{Cause, Step};
 use crate::load::search::Search;
 use crate::load::tally::Tally;
 use crate::load::target::{Targets, Verdict};
+use crate::load::work::Engine;
 
 /// What was run and what came of it. Texts are shown as they are; each report escapes them for itself.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,8 +99,7 @@ impl Row {
 
     /// How the row is called beside others.
     pub fn label(&self) -> String {
-        let callers = self.tally.callers;
-        let users = format!("{callers} {}", if callers == 1 { "user" } else { "users" });
+        let users = words::users(self.tally.callers);
         match &self.setting {
             Some(setting) => format!("{setting}, {users}"),
             None => users,
@@ -114,6 +115,17 @@ impl Kind {
             Self::Tts => Figure::Ttfb,
             Self::Stt => Figure::SttFinal,
             Self::Llm => Figure::Ttft,
+        }
+    }
+
+    /// The engine of which the batches tell most: that of the door; of calls the detector, the only one that all of them share
+    /// wherever the others are.
+    pub fn batching(self) -> Engine {
+        match self {
+            Self::Calls => Engine::Vad,
+            Self::Tts => Engine::Tts,
+            Self::Stt => Engine::Stt,
+            Self::Llm => Engine::Llm,
         }
     }
 

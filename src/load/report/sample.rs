@@ -5,6 +5,7 @@ use crate::load::figure::Figure;
 use crate::load::outcome::{Cause, HostUse, Outcome, Request, Step};
 use crate::load::search::Search;
 use crate::load::target::OF_CALLS;
+use crate::load::work::{Engine, Work, Works};
 
 /// 1 to 24 callers for a minute each. The last step is too much: slow tails, gaps, some calls turned away.
 pub fn users() -> Run {
@@ -162,10 +163,19 @@ fn step(callers: usize, seed: u64) -> Step {
             cpu_s: server_cpu_s,
             rss_mb: 310.0 + 4.2 * callers as f64,
             rss_before_mb: 310.0,
-            mean_batch: Some(1.0 + 0.12 * callers as f64),
+            work: Works::each(|engine| work(engine, callers)),
         }),
-        own: HostUse { cpu_s: session_s * 0.0086, rss_mb: 44.0, rss_before_mb: 31.0, mean_batch: None },
+        own: HostUse { cpu_s: session_s * 0.0086, rss_mb: 44.0, rss_before_mb: 31.0, ..HostUse::default() },
         cut_short: false,
+    }
+}
+
+fn work(engine: Engine, callers: usize) -> Work {
+    match engine {
+        Engine::Vad => Work { mean_batch: Some(1.0 + 0.12 * callers as f64), ..Work::default() },
+        Engine::Stt => Work { words_per_s: Some(2.6), rtf: Some(0.02), ..Work::default() },
+        Engine::Llm => Work { words_per_s: Some(38.0), ..Work::default() },
+        Engine::Tts => Work { words_per_s: Some(9.0), rtf: Some(0.21), ..Work::default() },
     }
 }
 

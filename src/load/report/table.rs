@@ -3,7 +3,9 @@
 //! Out:   text with its last line ended. Numbers stand right, under headings of two lines.
 //! Never: draws colours: what is piped into a file stays readable.
 
-use super::columns::{Column, columns};
+use std::ops::Range;
+
+use super::columns::{Column, columns, grouped, stages};
 use super::number::DASH;
 use super::run::Run;
 use super::words;
@@ -15,10 +17,16 @@ pub fn text(run: &Run) -> String {
         lines.push(String::new());
         lines.extend(aligned(&columns(run), run.rows.len()));
     }
+    let stages = stages(run);
+    if !stages.is_empty() {
+        lines.push(String::new());
+        lines.push("Stage by stage:".to_string());
+        lines.extend(aligned(&stages, run.rows.len()));
+    }
     lines.push(String::new());
     lines.push(words::verdict(run));
     lines.push(format!("  target: {}", run.targets));
-    lines.extend(remarks(run).into_iter().map(|remark| format!("  {remark}")));
+    lines.extend(words::remarks(run).iter().map(|remark| format!("  {}", plain(remark))));
     lines.join("\n") + "\n"
 }
 
@@ -26,22 +34,17 @@ pub fn text(run: &Run) -> String {
 pub fn markdown(run: &Run) -> String {
     let cell = |text: &str| plain(text).replace('\\', "\\\\").replace('|', "\\|");
     let mut lines = vec![format!("**{}** {}", cell(&run.title), words::verdict(run)), String::new()];
-    let columns = columns(run);
-    if !columns.is_empty() {
+    for columns in [columns(run), stages(run)].iter().filter(|columns| !columns.is_empty()) {
         let row = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
         let head = |column: &Column| cell(format!("{} {}", column.group, column.head).trim());
+        let rule = |column: &Column| if column.head == "setting" { "---" } else { "--:" }.to_string();
         lines.push(row(columns.iter().map(head).collect()));
-        lines.push(row(columns
-            .iter()
-            .map(|column| if column.head == "setting" { "---" } else { "--:" }.to_string())
-            .collect()));
-        for number in 0..run.rows.len() {
-            lines.push(row(columns.iter().map(|column| cell(value(column, number))).collect()));
-        }
+        lines.push(row(columns.iter().map(rule).collect()));
+        lines.extend((0..run.rows.len()).map(|at| row(columns.iter().map(|column| cell(value(column, at))).collect())));
         lines.push(String::new());
     }
     lines.push(format!("Target: `{}`.", run.targets));
-    lines.extend(remarks(run).iter().map(|remark| format!("- {}", cell(remark))));
+    lines.extend(words::remarks(run).iter().map(|remark| format!("- {}", cell(remark))));
     lines.push(format!("\n`{}`, {}.", plain(&run.command).replace('`', "'"), cell(&facts(run))));
     lines.join("\n") + "\n"
 }
@@ -55,23 +58,6 @@ fn facts(run: &Run) -> String {
     facts.join(" · ")
 }
 
-/// What stands below the table: each search, each row that missed and why, each that had failures, and what else to know.
-fn remarks(run: &Run) -> Vec<String> {
-    let mut remarks = Vec::new();
-    if run.maxima.len() > 1 {
-        remarks.extend(run.maxima.iter().map(words::maximum));
-    }
-    for row in run.rows.iter().filter(|row| !row.verdict.met) {
-        remarks.push(format!("{} missed: {}", row.label(), words::missed(row).join("; ")));
-    }
-    for row in &run.rows {
-        remarks.extend(words::failures(row).map(|failures| format!("{} failed: {failures}", row.label())));
-    }
-    remarks.extend(words::talk(run));
-    remarks.extend(run.notes.iter().cloned());
-    remarks.iter().map(|remark| plain(remark)).collect()
-}
-
 /// Two lines of headings, then the rows, each column as wide as its widest.
 fn aligned(columns: &[Column], rows: usize) -> Vec<String> {
     let mut widths: Vec<usize> = columns
@@ -81,17 +67,19 @@ fn aligned(columns: &[Column], rows: usize) -> Vec<String> {
         })
         .map(|widest| widest.unwrap_or(0))
         .collect();
-    let groups: Vec<(usize, usize)> = grouped(columns);
-    for (start, end) in &groups {
+    let groups = grouped(columns);
+    let room = |widths: &[usize], group: &Range<usize>| {
+        widths[group.clone()].iter().sum::<usize>() + GAP.len() * (group.len() - 1)
+    };
+    for group in &groups {
         // A heading that is wider than all that it heads makes the last of them wider.
-        let room: usize = widths[*start..*end].iter().sum::<usize>() + GAP.len() * (end - start - 1);
-        widths[end - 1] += width(&columns[*start].group).saturating_sub(room);
+        let missing = width(&columns[group.start].group).saturating_sub(room(&widths, group));
+        widths[group.end - 1] += missing;
     }
     let right = |text: &str, wide: usize| format!("{}{text}", " ".repeat(wide.saturating_sub(width(text))));
-    let top = groups.iter().map(|(start, end)| {
-        let room: usize = widths[*start..*end].iter().sum::<usize>() + GAP.len() * (end - start - 1);
-        let title = &columns[*start].group;
-        match end - start {
+    let top = groups.iter().map(|group| {
+        let (room, title) = (room(&widths, group), &columns[group.start].group);
+        match group.len() {
             1 => right(title, room),
             _ => {
                 let dashes = room.saturating_sub(width(title) + 1);
@@ -111,18 +99,6 @@ fn aligned(columns: &[Column], rows: usize) -> Vec<String> {
 
 fn value(column: &Column, row: usize) -> &str {
     column.cells[row].as_deref().unwrap_or(DASH)
-}
-
-/// Runs of neighbours with the same heading, as ranges.
-fn grouped(columns: &[Column]) -> Vec<(usize, usize)> {
-    let mut groups: Vec<(usize, usize)> = Vec::new();
-    for (place, column) in columns.iter().enumerate() {
-        match groups.last_mut() {
-            Some((start, end)) if columns[*start].group == column.group && !column.group.is_empty() => *end = place + 1,
-            _ => groups.push((place, place + 1)),
-        }
-    }
-    groups
 }
 
 /// Columns of a terminal that a text takes. Everything written here is one wide per character.
@@ -188,8 +164,11 @@ mod tests {
             let markdown = markdown(&run);
             let bars = |line: &str| line.replace("\\|", "").matches('|').count();
             let rows: Vec<&str> = markdown.lines().filter(|line| line.starts_with('|')).collect();
-            assert_eq!(rows.len(), 2 + run.rows.len());
-            assert!(rows.iter().all(|row| bars(row) == bars(rows[0])), "{markdown}");
+            assert_eq!(rows.len(), 2 * (2 + run.rows.len()));
+            let (first, second) = rows.split_at(2 + run.rows.len());
+            for rows in [first, second] {
+                assert!(rows.iter().all(|row| bars(row) == bars(rows[0])), "{markdown}");
+            }
         }
         assert!(!text(&sample::hostile()).contains('\u{7}'));
     }

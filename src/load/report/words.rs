@@ -42,10 +42,31 @@ pub fn verdict(run: &Run) -> String {
     }
 }
 
+/// So many callers.
+pub fn users(callers: usize) -> String {
+    format!("{callers} {}", if callers == 1 { "user" } else { "users" })
+}
+
+/// What stands below the table: each search, each row that missed and why, each that had failures, and what else to know.
+pub fn remarks(run: &Run) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if run.maxima.len() > 1 {
+        remarks.extend(run.maxima.iter().map(maximum));
+    }
+    for row in run.rows.iter().filter(|row| !row.verdict.met) {
+        remarks.push(format!("{} missed: {}.", row.label(), missed(row).join("; ")));
+    }
+    for row in &run.rows {
+        remarks.extend(failures(row).map(|failures| format!("{} failed: {failures}.", row.label())));
+    }
+    remarks.extend(talk(run));
+    remarks.extend(run.notes.iter().cloned());
+    remarks
+}
+
 /// What a search found.
 pub fn maximum(maximum: &Maximum) -> String {
     let subject = maximum.setting.as_ref().map_or(String::new(), |setting| format!("{setting}: "));
-    let users = |callers: usize| format!("{callers} {}", if callers == 1 { "user" } else { "users" });
     let said = match maximum.callers {
         None if maximum.cut_short => "ended before any number of users met the target.".to_string(),
         None => "not even one user meets the target.".to_string(),
