@@ -14,6 +14,8 @@ use super::work::Works;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tally {
     pub callers: usize,
+    /// How many of them came to dial.
+    pub came: usize,
     pub lasted_s: f64,
     /// What was measured; a figure that never was is missing.
     pub figures: BTreeMap<Figure, Spread>,
@@ -68,6 +70,7 @@ impl Tally {
         let share = |spoken_s: f64| (session_s > 0.0).then(|| spoken_s / session_s);
         Self {
             callers: step.callers,
+            came: step.came,
             lasted_s: step.lasted_s,
             figures: spreads.collect(),
             calls: Score::of(calls().map(|call| call.failure)),

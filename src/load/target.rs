@@ -40,7 +40,9 @@ impl Targets {
     pub fn judge(&self, tally: &Tally) -> Verdict {
         let lines: Vec<Line> = self.0.iter().map(|target| Line::of(*target, tally)).collect();
         let answered = tally.requests.ok() > 0;
-        Verdict { met: answered && lines.iter().all(|line| line.result != Reached::Missed), answered, lines }
+        let complete = tally.came >= tally.callers;
+        let met = answered && complete && lines.iter().all(|line| line.result != Reached::Missed);
+        Verdict { met, answered, complete, lines }
     }
 
     /// The bound of a number of a figure, for the line in a plot.
@@ -58,6 +60,8 @@ pub struct Verdict {
     pub met: bool,
     /// Whether anything was answered as it should be. Without that nothing is met.
     pub answered: bool,
+    /// Whether all callers came: what fewer got says nothing about as many as there were to be.
+    pub complete: bool,
     /// One for each target, in their order.
     pub lines: Vec<Line>,
 }
@@ -287,7 +291,7 @@ mod tests {
             values: vec![],
             requests,
         };
-        Tally::of(&Step { callers: 1, lasted_s: 10.0, outcomes: vec![call], ..Step::default() })
+        Tally::of(&Step { callers: 1, came: 1, lasted_s: 10.0, outcomes: vec![call], ..Step::default() })
     }
 
     fn judged(targets: &str, tally: &Tally) -> (bool, Vec<Reached>) {
@@ -323,10 +327,21 @@ mod tests {
         assert_eq!(judged("success:0", &Tally::default()), (false, vec![Missed]), "nothing was asked");
     }
 
+    /// Two of the three callers were served well, and the third never dialled.
+    #[test]
+    fn who_never_came_is_missed() {
+        let targets: Targets = "turn:p99@1s".parse().unwrap();
+        let mut tally = tally(Figure::Turn, &[0.5], None);
+        assert!(targets.judge(&tally).met);
+        tally.callers = 3;
+        let verdict = targets.judge(&tally);
+        assert!(verdict.answered && !verdict.complete && !verdict.met);
+    }
+
     proptest! {
         /// What is written is what is read, to the last bit.
         #[test]
-        fn targets_survive_being_written(which in 0usize..18, percent in 1u8..100, bound in 0.0f64..1.0, share in 0.0f64..=1.0) {
+        fn targets_survive_being_written(which in 0..Figure::ALL.len(), percent in 1u8..100, bound in 0.0f64..1.0, share in 0.0f64..=1.0) {
             let targets = Targets(vec![Target::Success(share), of(Figure::ALL[which], percent, bound)]);
             prop_assert_eq!(targets.to_string().parse::<Targets>(), Ok(targets));
         }

@@ -44,8 +44,7 @@ pub fn columns(run: &Run) -> Vec<Column> {
         columns.add_figure(figure, Stat::Percentile(5));
     }
     for figure in [Figure::Gaps, Figure::Freezes] {
-        let sum = |row: &Row| row.tally.figures.get(&figure).map(|spread| spread.values().iter().sum::<f64>());
-        columns.add(heading(figure), "all", |row| sum(row).map(|count| format!("{count:.0}")));
+        columns.add_sum(figure);
     }
     const CPU: &str = "CPU ms/session-s";
     let server = |row: &Row| row.tally.server.and_then(|cost| cost.cpu_ms_per_session_s);
@@ -79,6 +78,9 @@ pub fn stages(run: &Run) -> Vec<Column> {
     let skew = |row: &Row| Some(row.tally.figures.get(&Figure::Skew)?.magnitudes().at(Stat::Percentile(95)));
     columns.add("±skew", "p95 ms", |row| skew(row).map(number::milliseconds));
     columns.add_figure(Figure::Loss, Stat::Percentile(99));
+    for figure in [Figure::Jumps, Figure::Premature] {
+        columns.add_sum(figure);
+    }
     for engine in Engine::ALL {
         let words = |row: &Row| row.tally.work.of(engine).words_per_s;
         columns.add("server's words/s", engine.name(), |row| words(row).map(number::three));
@@ -123,6 +125,12 @@ impl Columns<'_> {
         }
         let head = format!("{stat} {}", words::unit(figure.unit()));
         self.add(heading(figure), head.trim_end(), value(figure, stat));
+    }
+
+    /// How many there were in all of the step.
+    fn add_sum(&mut self, figure: Figure) {
+        let sum = |row: &Row| row.tally.figures.get(&figure).map(|spread| spread.values().iter().sum::<f64>());
+        self.add(heading(figure), "all", |row| sum(row).map(|count| format!("{count:.0}")));
     }
 
     /// Neighbours share a heading with the unit in it; one alone has room for its unit below.

@@ -74,6 +74,7 @@ struct Found<'a> {
 struct StepOf<'a> {
     setting: Option<&'a str>,
     callers: usize,
+    came: usize,
     lasted_s: f64,
     session_s: f64,
     cut_short: bool,
@@ -159,6 +160,7 @@ impl<'a> StepOf<'a> {
         Self {
             setting: row.setting.as_deref(),
             callers: tally.callers,
+            came: tally.came,
             lasted_s: tally.lasted_s,
             session_s: tally.session_s,
             cut_short: tally.cut_short,

@@ -133,7 +133,7 @@ mod tests {
             values: vec![],
             requests: vec![known, request(&[(Figure::Decision, 0.25)]), request(&[])],
         };
-        let step = Step { callers: 1, outcomes: vec![outcome], ..Step::default() };
+        let step = Step { callers: 1, came: 1, outcomes: vec![outcome], ..Step::default() };
         assert_eq!(stages(&step), [StageTimes { stage: Stage::Decision, p50_s: 0.25, p95_s: 0.5 }]);
         assert_eq!(stages(&Step::default()), []);
     }

@@ -124,7 +124,9 @@ pub fn missed(row: &Row) -> Vec<String> {
         return vec!["nothing was answered".to_string()];
     }
     let lines = row.verdict.lines.iter().filter(|line| line.result == Reached::Missed).map(judged);
-    lines.map(|line| format!("{} {}, wanted {}", line.name, line.got, line.wanted)).collect()
+    let missed = lines.map(|line| format!("{} {}, wanted {}", line.name, line.got, line.wanted));
+    let came = (!row.verdict.complete).then(|| format!("only {} of {} came", row.tally.came, row.tally.callers));
+    came.into_iter().chain(missed).collect()
 }
 
 /// What failed in a row: `calls 3 of 8 (busy 2, dropped 1); requests 1 of 40 (no_answer 1)`. `None` when nothing did.
@@ -228,5 +230,9 @@ mod tests {
         let failures = failures(last).unwrap();
         assert!(failures.contains("requests") && failures.contains("no_answer"), "{failures}");
         assert_eq!(super::failures(&run.rows[0]), None);
+        let mut first = run.rows[1].clone();
+        first.tally.came = 1;
+        first.verdict = run.targets.judge(&first.tally);
+        assert_eq!(super::missed(&first), ["only 1 of 2 came"]);
     }
 }
