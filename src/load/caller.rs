@@ -287,8 +287,10 @@ impl Caller {
                     // The sender is held here, too: it does not go.
                     _ = self.changed.changed() => {}
                     () = self.commands.closed() => {
-                        let ended = self.shared.lock().recording.ended.clone();
-                        return Err(CallerError::Over(ended.map(|(_, gone)| gone)));
+                        // The end may be what is waited for: it is looked at above.
+                        if self.shared.lock().recording.ended.is_none() {
+                            return Err(CallerError::Over(None));
+                        }
                     }
                 }
             }

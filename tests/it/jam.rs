@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use visavis::agent::flow::{Floor, Mic};
 use visavis::agent::transport::film::EncodedFrame;
 use visavis::agent::transport::projector::Path;
-use visavis::agent::transport::realtime::{self, Protocol, Setup};
+use visavis::agent::transport::realtime::Protocol;
 use visavis::agent::transport::webrtc::{self, Arrival, Lanes};
 use visavis::load::{CallSettings, Dial, Link as _, Offering};
 use visavis::media::time::Samples;
@@ -17,6 +17,7 @@ use visavis::rtc::{Endpoint, Identity};
 use visavis::runtime::{clock, lane};
 
 use crate::kit::link::{caller_address, config, server_address};
+use crate::kit::setup;
 use crate::kit::wire::{self, End};
 
 /// The server's end of the wire as a call sees it.
@@ -83,17 +84,7 @@ async fn a_path_that_was_jammed_is_tried_again() {
     let (endpoint, answer) = Endpoint::answer(&config(server_address()), &offer, clock::now()).unwrap();
 
     let metrics = Metrics::new();
-    let setup = Setup {
-        link: realtime::Link::WebRtc,
-        seed: 1,
-        model: "scripted".into(),
-        transcription_model: "scripted".into(),
-        person: "theo".into(),
-        persons: vec!["theo".into()],
-        expires_at_unix_s: 0,
-        turn_detection: Default::default(),
-    };
-    let protocol = Protocol::new(setup, None).unwrap();
+    let protocol = Protocol::new(setup::scripted(), None).unwrap();
     let (mic, _mic_out) = lane::shedding::<Mic>(LaneName::Mic, 8, &metrics);
     let ((asks, _asks_out), (_notices, notices)) = (mpsc::channel(8), mpsc::channel(8));
     let (settings_in, _settings_out) = watch::channel(protocol.settings().clone());

@@ -103,6 +103,8 @@ async fn a_crowd_is_served() {
         let turn = value(outcome, 1, Figure::Turn).expect("the answer was heard");
         assert!((0.2..5.0).contains(&turn), "{turn}");
         assert!(value(outcome, 1, Figure::Ttfb).is_some(), "the server's steps are known from its trace");
+        let pace = value(outcome, 1, Figure::Words).expect("the server tells the words");
+        assert!((0.5..10.0).contains(&pace), "{pace}");
     }
 }
 

@@ -177,6 +177,7 @@ async fn what_was_done_to_a_call_is_what_was_measured() {
     assert!((visit.seen.fps - 25.0).abs() < 0.2, "{:?}", visit.seen);
     assert!(visit.seen.skew_s.iter().all(|skew| skew.abs() < 0.02), "{:?}", visit.seen);
     let value = |figure| visit.values.iter().find(|(of, _)| *of == figure).map(|(_, value)| *value);
+    assert_eq!((value(Figure::Jumps), value(Figure::Frozen)), (Some(0.0), Some(seconds(visit.seen.frozen))));
     // Reports wait for the next packet.
     assert!((0.026..0.048).contains(&value(Figure::Rtt).unwrap()), "{:?}", value(Figure::Rtt));
     assert!(value(Figure::Connect).unwrap() > 0.05);

@@ -16,9 +16,11 @@ use visavis::agent::flow::*;
 use visavis::agent::hearing::endpoint::{self, Endpoint};
 use visavis::agent::hearing::transcript::Transcript;
 use visavis::agent::stage::{self, Playout};
-use visavis::agent::transport::realtime::{self, Link, Protocol, Setup};
+use visavis::agent::transport::realtime::{self, Protocol};
 use visavis::media::sound::Pcm;
 use visavis::media::time::{MediaTime, Samples};
+
+use crate::kit::setup;
 
 /// What the caller does.
 #[derive(Clone, Debug)]
@@ -63,17 +65,7 @@ struct Conversation {
 impl Conversation {
     fn new(acts: Vec<Act>, replies: Vec<&'static str>) -> Self {
         let t0 = Instant::now();
-        let setup = Setup {
-            link: Link::WebRtc,
-            seed: 1,
-            model: "scripted".into(),
-            transcription_model: "scripted".into(),
-            person: "theo".into(),
-            persons: vec!["theo".into()],
-            expires_at_unix_s: 0,
-            turn_detection: TurnDetection::default(),
-        };
-        let protocol = Protocol::new(setup, None).unwrap();
+        let protocol = Protocol::new(setup::scripted(), None).unwrap();
         Self {
             t0,
             acts,

@@ -8,6 +8,7 @@ pub mod link;
 pub mod program;
 pub mod script;
 pub mod server;
+pub mod setup;
 pub mod speech;
 pub mod talk;
 pub mod wire;
