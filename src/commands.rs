@@ -131,6 +131,8 @@ async fn serve(config: Config) -> Outcome {
 
 async fn engine(kind: Kind, at: SocketAddr, config: Config) -> Outcome {
     let listener = listen(at).await?;
+    // Port 0 is any that is free.
+    let at = listener.local_addr().unwrap_or(at);
     let unavailable = because(UNAVAILABLE);
     let metrics = Metrics::new();
     let sound = match kind {
