@@ -29,8 +29,8 @@ pub fn functions() -> Vec<Function> {
         Function::new("router, a datagram to one of 64 calls", FRAME, route),
         Function::new("event for a word: text", WORD_LENGTH, |_| event(false)),
         Function::new("event for a word: caption", WORD_LENGTH, |_| event(true)),
-        Function::new("MessagePack, 20 ms to the hearing: encode", FRAME, hearing_encode),
-        Function::new("MessagePack, 20 ms to the hearing: decode", FRAME, hearing_decode),
+        Function::new("MessagePack, 80 ms to the hearing: encode", PIECE, hearing_encode),
+        Function::new("MessagePack, 80 ms to the hearing: decode", PIECE, hearing_decode),
         Function::new("MessagePack, 80 ms from the voice: encode", PIECE, voice_encode),
         Function::new("MessagePack, 80 ms from the voice: decode", PIECE, voice_decode),
     ]
@@ -246,7 +246,7 @@ fn event(captions: bool) -> Result<Call, String> {
 }
 
 fn hearing_audio(inputs: &Inputs) -> SttIn {
-    SttIn::Audio { pcm: inputs.speech[..320].to_vec() }
+    SttIn::Audio { pcm: inputs.speech[..1_280].to_vec() }
 }
 
 fn voice_audio(inputs: &Inputs) -> TtsOut {
