@@ -281,16 +281,7 @@ mod tests {
         let answered = |value: &f64| Request { values: vec![(figure, *value)], ..Request::default() };
         let mut requests: Vec<_> = values.iter().map(answered).collect();
         requests.extend(failure.map(|cause| Request { failure: Some(cause), ..Request::default() }));
-        let call = Outcome {
-            caller: 0,
-            began_s: 0.0,
-            connected_s: 10.0,
-            caller_spoke_s: 0.0,
-            agent_spoke_s: 0.0,
-            failure: None,
-            values: vec![],
-            requests,
-        };
+        let call = Outcome { connected_s: 10.0, requests, ..Outcome::nothing(0, 0.0) };
         Tally::of(&Step { callers: 1, came: 1, lasted_s: 10.0, outcomes: vec![call], ..Step::default() })
     }
 

@@ -94,12 +94,13 @@ fn perform(lanes: &mut Lanes, output: Output, metrics: &Metrics) -> bool {
         Output::Sound(sound) => return lanes.sound.send_unless(sound, |s| matches!(s, Sound::Frame { .. })),
         Output::Cue(cue) => drop(lanes.cue.send_replace(Some(cue))),
         Output::Progress(progress) => drop(lanes.progress.send_replace(progress)),
-        Output::Notice(Notice { turn, fact: Fact::Performed { played, underrun } }) => {
-            metrics.performed(played.as_duration(), underrun.as_ms() / 20);
-            return lanes.notices.try_send(Notice { turn, fact: Fact::Performed { played, underrun } }).is_ok();
+        Output::Notice(notice) => {
+            if let Fact::Performed { played, underrun } = &notice.fact {
+                metrics.performed(played.as_duration(), underrun.as_ms() / 20);
+            }
+            // A reader so slow that 256 notices lie before it is gone: the call ends.
+            return lanes.notices.try_send(notice).is_ok();
         }
-        // A reader so slow that 256 notices lie before it is gone: the call ends.
-        Output::Notice(notice) => return lanes.notices.try_send(notice).is_ok(),
         Output::FramesAfterFloor(frames) => metrics.frames_after_cut(frames),
     }
     true

@@ -73,16 +73,8 @@ pub fn hostile() -> Run {
         failure: None,
         values: vec![(Figure::Ttfb, 0.2 + 0.01 * number as f64), (Figure::Rtf, 0.3), (Figure::Words, f64::NAN)],
     };
-    let call = Outcome {
-        caller: 0,
-        began_s: 0.0,
-        connected_s: 10.0,
-        caller_spoke_s: 0.0,
-        agent_spoke_s: 0.0,
-        failure: None,
-        values: vec![],
-        requests: (0..10).map(ask).collect(),
-    };
+    let requests = (0..10).map(ask).collect();
+    let call = Outcome { connected_s: 10.0, requests, ..Outcome::nothing(0, 0.0) };
     let step = Step { callers: 1, came: 1, lasted_s: 10.0, outcomes: vec![call], ..Step::default() };
     let targets = "success:1,ttfb:p99@1s".parse().expect("a target as the documentation writes it");
     Run {
